@@ -1,0 +1,1 @@
+"""Tests: they mirror the package, and stand on real services (see conftest.py)."""
