@@ -1,0 +1,193 @@
+"""Every setting of the product, typed; read once at an edge (CLI, resource, server) and passed down.
+
+What belongs here: names, types, defaults and the checks that need nothing but the values themselves.
+What does not: decisions about starting services (``services``) or clients built from settings (their rooms).
+
+All variables start with ``SPOTIFY_PIPELINES_``; a ``.env`` file in the root of the checkout is read as well.
+An exported variable wins over the file here, while Dagster's own command line lets the file win: that is why
+``spotify-pipelines up`` refuses to go on where the two differ.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["Settings", "SettingsError", "World", "find_root", "load_settings"]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or contradicts another; the text names the variable and what to do."""
+
+
+class World(StrEnum):
+    """Where calls go: the simulator on this machine, or Spotify itself. Their data never mix."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The folder with ``workspace.yaml``: ``start`` (default: the working directory) or the nearest parent.
+
+    Falls back to ``start`` itself, so that the command also works outside a checkout.
+    """
+    here = (start or Path.cwd()).resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / "workspace.yaml").is_file()), here)
+
+
+class Settings(BaseSettings):
+    """The product's settings. Times are in seconds, sizes in items, unless a name says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPOTIFY_PIPELINES_",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    world: World = World.SANDBOX
+    state_dir: Path = Field(
+        default_factory=lambda: find_root() / ".state", description="Embedded services' data"
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="postgresql+psycopg://… of this world's database"
+    )
+    redis_url: SecretStr | None = Field(None, description="redis://… ; holds only what may be lost")
+    spotify_api_url: str | None = Field(None, description="Needed in the sandbox only, as are the next two")
+    spotify_accounts_url: str | None = None
+    reccobeats_url: str | None = None
+
+    vault_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default_factory=list, description="Fernet keys, comma separated; the first encrypts, all decrypt"
+    )
+
+    app_calls_per_30s: int = Field(
+        90, ge=1, description="Calls of one app in 30 seconds, unless the app says otherwise"
+    )
+    account_calls_per_30s: int = Field(60, ge=1, description="Calls of one account in 30 seconds")
+    request_timeout: float = Field(20.0, gt=0)
+    feature_sources: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["spotify", "reccobeats"], description="In order; 'csv:PATH' reads a file"
+    )
+    feature_retry_days: int = Field(
+        14, ge=1, description="A missing feature is asked for again after so many days"
+    )
+    ingest_max_attempts: int = Field(5, ge=1, description="Tries until an album URL becomes a dead letter")
+    max_parallel_accounts: int = Field(16, ge=1, description="Accounts worked on at once in one run")
+    log_format: str = Field("auto", pattern="^(auto|json|console)$")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("vault_keys", "feature_sources", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @model_validator(mode="after")
+    def _one_world_one_host(self) -> Self:
+        for name in ("spotify_api_url", "spotify_accounts_url"):
+            url = getattr(self, name)
+            if url is not None and (self.world is World.LIVE) != _is_spotify(url):
+                whose = "Spotify's own" if _is_spotify(url) else "not Spotify's"
+                raise ValueError(
+                    f"SPOTIFY_PIPELINES_{name.upper()} names a host that is {whose}, but "
+                    f"SPOTIFY_PIPELINES_WORLD is '{self.world.value}': an account of one world is never called "
+                    "in the other. Change one of the two variables."
+                )
+        return self
+
+    @property
+    def key_prefix(self) -> str:
+        """Prefix of every Redis key: two worlds on one server never share a limiter."""
+        return f"spotify_pipelines:{self.world.value}:"
+
+    def require_spotify_api_url(self) -> str:
+        """Base URL of the Web API, without a slash at the end (``…/v1``).
+
+        Raises:
+            SettingsError: the sandbox has no simulator configured.
+        """
+        return self._service(self.spotify_api_url, "SPOTIFY_API_URL", "https://api.spotify.com/v1")
+
+    def require_spotify_accounts_url(self) -> str:
+        """Base URL of the accounts service (authorize, token), without a slash at the end.
+
+        Raises:
+            SettingsError: the sandbox has no simulator configured.
+        """
+        return self._service(
+            self.spotify_accounts_url, "SPOTIFY_ACCOUNTS_URL", "https://accounts.spotify.com"
+        )
+
+    def require_reccobeats_url(self) -> str:
+        """Base URL of ReccoBeats' API, without a slash at the end.
+
+        Raises:
+            SettingsError: the sandbox has no simulator configured.
+        """
+        return self._service(self.reccobeats_url, "RECCOBEATS_URL", "https://api.reccobeats.com/v1")
+
+    def _service(self, url: str | None, variable: str, live: str) -> str:
+        if url is None and self.world is World.LIVE:
+            return live
+        if url is None:
+            raise SettingsError(
+                f"SPOTIFY_PIPELINES_{variable} is not set and the world is 'sandbox'. Run 'spotify-pipelines up', "
+                "which starts the simulator, or set SPOTIFY_PIPELINES_WORLD=live to work with Spotify itself."
+            )
+        return url.rstrip("/")
+
+    def require_database_url(self) -> str:
+        """The database's URL in clear.
+
+        Raises:
+            SettingsError: none is configured; says how to get one.
+        """
+        return _require(self.database_url, "SPOTIFY_PIPELINES_DATABASE_URL", "postgresql+psycopg://…")
+
+    def require_redis_url(self) -> str:
+        """Redis' URL in clear.
+
+        Raises:
+            SettingsError: none is configured; says how to get one.
+        """
+        return _require(self.redis_url, "SPOTIFY_PIPELINES_REDIS_URL", "redis://…")
+
+
+def _is_spotify(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "spotify.com" or host.endswith(".spotify.com")
+
+
+def _require(value: SecretStr | None, variable: str, shape: str) -> str:
+    if value is None:
+        raise SettingsError(
+            f"{variable} is not set. Run 'spotify-pipelines up' for embedded services, "
+            f"or name a server of your own ({shape})."
+        )
+    return value.get_secret_value()
+
+
+def load_settings(root: Path | None = None) -> Settings:
+    """Read settings from the environment and from ``<root>/.env``.
+
+    Raises:
+        SettingsError: a value is out of range or contradicts another; one line per variable, values hidden.
+    """
+    try:
+        return Settings(_env_file=(root or find_root()) / ".env")
+    except ValidationError as error:
+        lines = [
+            f"SPOTIFY_PIPELINES_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+            if e["loc"]
+            else str(e["msg"])
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("\n".join(lines)) from None
