@@ -98,8 +98,8 @@ class Settings(BaseSettings):
                 whose = "Spotify's own" if _is_spotify(url) else "not Spotify's"
                 raise ValueError(
                     f"SPOTIFY_PIPELINES_{name.upper()} names a host that is {whose}, but "
-                    f"SPOTIFY_PIPELINES_WORLD is '{self.world.value}': an account of one world is never called "
-                    "in the other. Change one of the two variables."
+                    f"SPOTIFY_PIPELINES_WORLD is '{self.world.value}': an account of one world is never "
+                    "called in the other. Change one of the two variables."
                 )
         return self
 
@@ -139,8 +139,9 @@ class Settings(BaseSettings):
             return live
         if url is None:
             raise SettingsError(
-                f"SPOTIFY_PIPELINES_{variable} is not set and the world is 'sandbox'. Run 'spotify-pipelines up', "
-                "which starts the simulator, or set SPOTIFY_PIPELINES_WORLD=live to work with Spotify itself."
+                f"SPOTIFY_PIPELINES_{variable} is not set and the world is 'sandbox'. Run "
+                "'spotify-pipelines up', which starts the simulator, or set SPOTIFY_PIPELINES_WORLD=live "
+                "to work with Spotify itself."
             )
         return url.rstrip("/")
 
