@@ -1,7 +1,8 @@
 """The one report that every use case returns.
 
-What belongs here: counts, failures with their reasons, what was put off and until when. It feeds asset metadata,
-asset checks, the command line's exit status and the job history alike. What does not: how any of them show it.
+What belongs here: counts, failures with their reasons, what was put off and until when. It feeds asset
+metadata, asset checks, the command line's exit status and the job history alike. What does not: how any of
+them show it.
 """
 
 from dataclasses import dataclass, field

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from spotify_pipelines.errors import ExplainedError
+
 __all__ = ["Settings", "SettingsError", "World", "find_root", "load_settings"]
 
 
-class SettingsError(ValueError):
+class SettingsError(ExplainedError, ValueError):
     """A setting is missing or contradicts another; the text names the variable and what to do."""
 
 

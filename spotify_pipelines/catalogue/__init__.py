@@ -1,0 +1,1 @@
+"""The catalogue: album URLs become albums, tracks and artists, and tracks get their audio features."""

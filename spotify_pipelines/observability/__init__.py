@@ -1,0 +1,1 @@
+"""What operators see besides Dagster: metrics, job history and structured logs."""

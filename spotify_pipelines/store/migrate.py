@@ -1,0 +1,59 @@
+"""Bring a database's schema up to the newest revision.
+
+What belongs here: the programmatic use of Alembic (there is no alembic.ini). What does not: the revisions.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url
+from sqlalchemy.dialects.postgresql import insert
+
+from spotify_pipelines.settings import World
+from spotify_pipelines.store.database import create_database_engine
+from spotify_pipelines.store.tables import Installation
+
+__all__ = ["alembic_config", "current_revision", "head_revision", "upgrade"]
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration for our revisions, bound to an open ``connection`` where one is given."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head_revision() -> str | None:
+    """The newest revision that this version of the code knows."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision that the connected database is at; None before the first upgrade."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database_url: str, world: World | None = None) -> None:
+    """Upgrade the database to the newest revision, in one transaction; a second run changes nothing.
+
+    Args:
+        database_url: ``postgresql+psycopg://…``
+        world: stamped into a database that has no stamp yet; by default read off the database's name
+            (``…_live`` is live, all others are sandboxes).
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the server can't be reached, or a lock was not had in time.
+    """
+    if world is None:
+        world = World.LIVE if (make_url(database_url).database or "").endswith("_live") else World.SANDBOX
+    engine = create_database_engine(database_url, application_name="spotify_pipelines migration")
+    try:
+        with engine.begin() as connection:
+            command.upgrade(alembic_config(connection), "head")
+            connection.execute(insert(Installation).values(id=1, world=world.value).on_conflict_do_nothing())
+    finally:
+        engine.dispose()
