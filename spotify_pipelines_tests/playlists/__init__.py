@@ -1,0 +1,1 @@
+"""Tests of ``spotify_pipelines.playlists``."""
