@@ -1,1 +1,1 @@
-"""Accounts on Spotify: their tokens (encrypted), consent, refresh, health, and the waves they are worked in."""
+"""Accounts on Spotify: tokens (encrypted), consent, refresh, health, and the waves they are worked in."""

@@ -1,0 +1,1 @@
+"""Tests of the vault, health, tokens and the ways an account is connected."""
