@@ -1,0 +1,182 @@
+"""Which calls a sync needs, and the fewest that could have done it.
+
+What belongs here: pure decisions over plain values: what differs between desired and confirmed state, whether
+to look at an account by its listing or playlist by playlist, what a look says, when a creation may be sent
+again. What does not: making a call, reading or storing a row.
+
+The minimum, per account with n playlists in its library and m due ones that exist already::
+
+    look    0            nothing due, or only creations none of which was ever sent
+            ⌈n/50⌉ + d   the listing, where ⌈n/50⌉ ≤ m or a sent creation is unresolved; d due playlists whose
+                         listed snapshot id is none of ours have their items read
+            m            else one GET each; it embeds the items, so that moved ones cost nothing more
+    writes  unchanged 0 · details 1 · items 1 · create and fill 2
+
+Token endpoint, probes and sampled read-backs stand apart. ``docs/calls.md`` says why no term can be left out.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+__all__ = [
+    "LISTING_PAGE",
+    "SETTLE_WINDOW",
+    "Content",
+    "DetailsChange",
+    "Look",
+    "Sight",
+    "Write",
+    "details_change",
+    "items_hash",
+    "listing_pages",
+    "look_calls",
+    "look_for",
+    "may_send_again",
+    "minimum_calls",
+    "sight_of",
+    "writes_for",
+]
+
+LISTING_PAGE: Final = 50
+"""Playlists per call of the listing."""
+
+SETTLE_WINDOW: Final = timedelta(seconds=120)
+"""The longest time for which a playlist that exists may be missing from its owner's listing."""
+
+
+class Write(StrEnum):
+    """One writing call."""
+
+    CREATE = "create"
+    FILL = "fill"
+    DETAILS = "details"
+    ITEMS = "items"
+
+
+class Look(StrEnum):
+    """How to see what an account's playlists are now."""
+
+    NONE = "none"
+    LISTING = "listing"
+    SINGLE = "single"
+
+
+class Sight(StrEnum):
+    """What a look says about one playlist."""
+
+    UNMOVED = "unmoved"
+    MOVED = "moved"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All of a playlist that we decide on; ``description`` is plain text, marker included."""
+
+    items_hash: str
+    name: str
+    description: str
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsChange:
+    """What a details call has to say; None leaves a field as it is."""
+
+    name: str | None = None
+    description: str | None = None
+    public: bool | None = None
+
+    def __bool__(self) -> bool:
+        return (self.name, self.description, self.public) != (None, None, None)
+
+
+def items_hash(uris: Sequence[str | None]) -> str:
+    """A digest of URIs in their order; None stands for a place that shows no URI.
+
+    >>> items_hash(["a", "b"]) == items_hash(["b", "a"])
+    False
+    """
+    return hashlib.sha256("\n".join(uri or "" for uri in uris).encode()).hexdigest()[:32]
+
+
+def details_change(desired: Content, confirmed: Content) -> DetailsChange:
+    """The fields besides the items in which ``desired`` differs; falsy where there is none."""
+    return DetailsChange(
+        name=desired.name if desired.name != confirmed.name else None,
+        description=desired.description if desired.description != confirmed.description else None,
+        public=desired.public if desired.public != confirmed.public else None,
+    )
+
+
+def writes_for(desired: Content, confirmed: Content | None) -> tuple[Write, ...]:
+    """The writing calls that lead from ``confirmed`` (None: not on Spotify) to ``desired``, in order.
+
+    Details go before items: only the items' answer names the snapshot id that both lead to.
+    """
+    if confirmed is None:
+        return (Write.CREATE, Write.FILL)
+    details = (Write.DETAILS,) if details_change(desired, confirmed) else ()
+    items = (Write.ITEMS,) if desired.items_hash != confirmed.items_hash else ()
+    return (*details, *items)
+
+
+def listing_pages(playlists: int) -> int:
+    """Calls of a listing of so many playlists: ⌈n/50⌉, and one for an empty library."""
+    return max(1, -(-playlists // LISTING_PAGE))
+
+
+def look_for(*, existing_due: int, library: int, unresolved: bool) -> Look:
+    """How to look at an account: nothing to see, the listing, or one read per due playlist.
+
+    At equal cost the listing is the better look: it alone shows what the owner has unfollowed.
+
+    Args:
+        existing_due: due playlists that are on Spotify.
+        library: playlists in the account's library, as far as known.
+        unresolved: a creation was sent whose outcome is unknown; only the listing can show it.
+    """
+    if unresolved:
+        return Look.LISTING
+    if not existing_due:
+        return Look.NONE
+    return Look.LISTING if listing_pages(library) <= existing_due else Look.SINGLE
+
+
+def look_calls(look: Look, *, existing_due: int, library: int) -> int:
+    """What a look costs."""
+    return {Look.NONE: 0, Look.LISTING: listing_pages(library), Look.SINGLE: existing_due}[look]
+
+
+def minimum_calls(*, existing_due: int, library: int, unresolved: bool, moved: int, writes: int) -> int:
+    """The fewest calls of an account's sync, by the formula of this module.
+
+    Args:
+        existing_due: due playlists that were on Spotify when the sync began.
+        library: playlists in the account's library, as the look showed it.
+        unresolved: the outcome of a sent creation had to be found out.
+        moved: due playlists with a snapshot id that is none of ours.
+        writes: writing calls that were needed.
+    """
+    look = look_for(existing_due=existing_due, library=library, unresolved=unresolved)
+    reads = moved if look is Look.LISTING else 0
+    return look_calls(look, existing_due=existing_due, library=library) + reads + writes
+
+
+def sight_of(present: bool, snapshot_id: str | None, ours: Collection[str]) -> Sight:
+    """What a look says: ``ours`` are all snapshot ids that Spotify ever gave us for the playlist.
+
+    An older one of ours is not a move: the newest becomes visible only half a minute after the write.
+    """
+    if not present:
+        return Sight.MISSING
+    return Sight.UNMOVED if snapshot_id is not None and snapshot_id in ours else Sight.MOVED
+
+
+def may_send_again(sent_at: datetime, looked_at: datetime) -> bool:
+    """Whether a listing of ``looked_at`` without the marker proves that what was sent made no playlist."""
+    return looked_at >= sent_at + SETTLE_WINDOW
