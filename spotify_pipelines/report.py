@@ -69,11 +69,6 @@ class Report:
         """When the first deferred item goes on; None where nothing is deferred."""
         return min((deferral.until for deferral in self.deferred), default=None)
 
-    @property
-    def nothing_could_be_attempted(self) -> bool:
-        """Every requested item failed: the one case in which a run should be red."""
-        return self.requested > 0 and len(self.failed) == self.requested
-
     def sentence(self) -> str:
         """One line for a log or a terminal."""
         parts = [f"{self.requested} {self.what}", f"{self.changed} changed", f"{self.unchanged} unchanged"]

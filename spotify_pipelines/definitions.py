@@ -1,0 +1,29 @@
+"""The one entry point that Dagster loads: everything from ``defs``, put together when it is asked for.
+
+Nothing networked happens here, and no environment decides what exists.
+"""
+
+import dagster as dg
+
+from spotify_pipelines.defs.assets import accounts, catalogue, metrics, playlists
+from spotify_pipelines.defs.history import build_history_sensors
+from spotify_pipelines.defs.jobs import build_jobs
+from spotify_pipelines.defs.resources import build_resources
+from spotify_pipelines.defs.schedules import build_schedules
+from spotify_pipelines.defs.sensors import build_sensors
+from spotify_pipelines.settings import load_settings
+
+__all__ = ["definitions"]
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """All assets, jobs, schedules, sensors and resources."""
+    return dg.Definitions(
+        assets=[*catalogue.ASSETS, *accounts.ASSETS, *playlists.ASSETS, *metrics.ASSETS],
+        jobs=build_jobs(),
+        schedules=build_schedules(),
+        sensors=[*build_sensors(), *build_history_sensors()],
+        resources=build_resources(load_settings()),
+        executor=dg.in_process_executor,
+    )

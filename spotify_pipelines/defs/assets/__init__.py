@@ -1,0 +1,1 @@
+"""The software-defined assets, by domain; ``results`` holds what their bodies share."""

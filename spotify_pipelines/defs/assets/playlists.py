@@ -1,0 +1,195 @@
+"""The playlists' assets: which there should be, what each should hold, and what Spotify holds."""
+
+import dagster as dg
+from pydantic import Field
+
+from spotify_pipelines.defs.assets.results import (
+    EVERY_ITEM,
+    dry_run_result,
+    interruptible,
+    materialized,
+    progress_lines,
+    refuse_dry_run,
+    utc_now,
+)
+from spotify_pipelines.defs.names import GROUP_OWNERS, NARROW_TAG, Group, Narrow
+from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
+from spotify_pipelines.defs.tables import table_metadata
+from spotify_pipelines.playlists.plan import plan_playlists
+from spotify_pipelines.playlists.snapshot import build_snapshots
+from spotify_pipelines.playlists.sync import sync_playlists
+from spotify_pipelines.store.queries import count_rows
+from spotify_pipelines.store.tables import Playlist, PlaylistSnapshot
+
+__all__ = ["ASSETS"]
+
+_CONFIRMED_COLUMNS = tuple(
+    column.name
+    for column in Playlist.__table__.columns
+    if column.name in {"id", "account_id", "spotify_id"} or column.name.startswith(("confirmed_", "sync_"))
+)
+
+
+class PlanConfig(dg.Config):
+    """Narrows what is planned."""
+
+    account_ids: list[int] = Field(default=[], description="Only for these accounts")
+    policy: str | None = Field(default=None, description="Only for this policy")
+    limit: int | None = Field(default=None, ge=1, description="At most so many changes")
+    dry_run: bool = Field(
+        default=False, description="Say what would be created and retired; nothing is written"
+    )
+
+
+class SnapshotsConfig(dg.Config):
+    """Narrows for which playlists tracks are drawn."""
+
+    playlist_ids: list[int] = Field(default=[], description="Only these playlists")
+    account_ids: list[int] = Field(default=[], description="Only playlists of these accounts")
+    policy: str | None = Field(default=None, description="Only playlists of this policy")
+    limit: int | None = Field(default=None, ge=1, description="At most so many playlists")
+    force: bool = Field(default=False, description="Draw anew even where the current cycle has its snapshot")
+    dry_run: bool = Field(default=False, description="Draw, and say what would change; nothing is written")
+
+
+class SyncConfig(dg.Config):
+    """Narrows which playlists are written to Spotify."""
+
+    playlist_ids: list[int] = Field(default=[], description="Only these playlists")
+    account_ids: list[int] = Field(default=[], description="Only playlists of these accounts")
+    policy: str | None = Field(default=None, description="Only playlists of this policy")
+    limit: int | None = Field(default=None, ge=1, description="At most so many playlists")
+    force: bool = Field(default=False, description="Look at playlists on Spotify even where nothing is due")
+    dry_run: bool = Field(
+        default=False, description="Say what would be written and what it costs; nothing is sent"
+    )
+
+
+@dg.asset(
+    deps=["account_tokens"],
+    group_name=Group.PLAYLISTS,
+    owners=GROUP_OWNERS[Group.PLAYLISTS],
+    kinds={"postgres"},
+    metadata=table_metadata(Playlist),
+    output_required=False,
+    check_specs=[
+        dg.AssetCheckSpec(
+            EVERY_ITEM, asset="playlist_plan", description="Every playlist that policies ask for is planned"
+        )
+    ],
+)
+async def playlist_plan(
+    context: dg.AssetExecutionContext, config: PlanConfig, postgres: PostgresResource
+) -> dg.MaterializeResult[None] | None:
+    """Which playlists there should be: what each policy asks for on each account that can take it."""
+    if config.dry_run:
+        refuse_dry_run(context)
+    with postgres.open() as database:
+        report = plan_playlists(
+            database,
+            run_id=context.run_id,
+            now=utc_now,
+            account_ids=config.account_ids,
+            policy=config.policy,
+            limit=config.limit,
+            dry_run=config.dry_run,
+        )
+        if config.dry_run:
+            dry_run_result(context, report)
+            return None
+        return materialized(context, report, row_count=count_rows(database, Playlist))
+
+
+@dg.asset(
+    deps=["tracks", "audio_features", playlist_plan],
+    group_name=Group.PLAYLISTS,
+    owners=GROUP_OWNERS[Group.PLAYLISTS],
+    kinds={"postgres", "numpy"},
+    metadata=table_metadata(PlaylistSnapshot),
+    output_required=False,
+    check_specs=[
+        dg.AssetCheckSpec(
+            EVERY_ITEM, asset="playlist_snapshots", description="Every playlist that was due was drawn"
+        )
+    ],
+)
+async def playlist_snapshots(
+    context: dg.AssetExecutionContext, config: SnapshotsConfig, postgres: PostgresResource
+) -> dg.MaterializeResult[None] | None:
+    """What each playlist should hold in its current cycle: fifty tracks, drawn under its policy and ordered.
+
+    Drawn where the newest snapshot is of an older cycle or policy version, or holds a track that became
+    unplayable. Figures and relaxed rules are stored with each snapshot.
+    """
+    if config.dry_run:
+        refuse_dry_run(context)
+    with postgres.open() as database:
+        report = build_snapshots(
+            database,
+            run_id=context.run_id,
+            now=utc_now,
+            playlist_ids=config.playlist_ids,
+            account_ids=config.account_ids,
+            policy=config.policy,
+            limit=config.limit,
+            only_due=context.run_tags.get(NARROW_TAG) == Narrow.DUE,
+            force=config.force,
+            dry_run=config.dry_run,
+            progress=progress_lines(context, "playlists"),
+        )
+        if config.dry_run:
+            dry_run_result(context, report)
+            return None
+        return materialized(context, report, row_count=count_rows(database, PlaylistSnapshot))
+
+
+@dg.asset(
+    deps=[playlist_snapshots, "account_tokens"],
+    group_name=Group.PLAYLISTS,
+    owners=GROUP_OWNERS[Group.PLAYLISTS],
+    kinds={"spotify", "postgres"},
+    metadata=table_metadata(Playlist, only=_CONFIRMED_COLUMNS),
+    output_required=False,
+    check_specs=[
+        dg.AssetCheckSpec(
+            EVERY_ITEM, asset="spotify_playlists", description="Spotify confirmed every playlist that was due"
+        )
+    ],
+)
+async def spotify_playlists(
+    context: dg.AssetExecutionContext, config: SyncConfig, spotify: SpotifyResource
+) -> dg.MaterializeResult[None] | None:
+    """What Spotify holds: every playlist created, filled and named as desired, in the fewest calls.
+
+    Worked in waves, healthy accounts first; each account in a lane of its own, so that one in trouble costs
+    the others nothing.
+    """
+    if config.dry_run:
+        refuse_dry_run(context)
+    async with spotify.open() as session:
+        report = await interruptible(
+            sync_playlists(
+                session.database,
+                session.client,
+                session.calls,
+                run_id=context.run_id,
+                now=utc_now,
+                playlist_ids=config.playlist_ids,
+                account_ids=config.account_ids,
+                policy=config.policy,
+                limit=config.limit,
+                force=config.force,
+                dry_run=config.dry_run,
+                max_parallel_accounts=session.settings.max_parallel_accounts,
+                progress=progress_lines(context, "playlists"),
+            )
+        )
+        if config.dry_run:
+            dry_run_result(context, report)
+            return None
+        return materialized(
+            context, report, row_count=session.count(Playlist, Playlist.confirmed_snapshot_id.is_not(None))
+        )
+
+
+ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [playlist_plan, playlist_snapshots, spotify_playlists]

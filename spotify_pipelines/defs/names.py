@@ -1,0 +1,37 @@
+"""Names that several Dagster modules must agree on: tags, owners, groups, job names.
+
+What distinguishes a job from another with the same assets is a tag, never its config: config given at launch
+replaces a job's default config, so a narrowing field must not change what the job means.
+"""
+
+from enum import StrEnum
+
+__all__ = ["GROUP_OWNERS", "JOB_TAG", "NARROW_TAG", "TRIGGER_TAG", "WORLD_TAG", "Group", "Narrow"]
+
+JOB_TAG = "spotify_pipelines/job"
+NARROW_TAG = "spotify_pipelines/narrow"
+TRIGGER_TAG = "spotify_pipelines/trigger"
+WORLD_TAG = "spotify_pipelines/world"
+
+
+class Narrow(StrEnum):
+    """What a job restricts its assets to, besides its config."""
+
+    DUE = "due"
+
+
+class Group(StrEnum):
+    """Asset groups, as the lineage page shows them."""
+
+    CATALOGUE = "catalogue"
+    ACCOUNTS = "accounts"
+    PLAYLISTS = "playlists"
+    OBSERVABILITY = "observability"
+
+
+GROUP_OWNERS = {
+    Group.CATALOGUE: ["team:catalogue"],
+    Group.ACCOUNTS: ["team:accounts"],
+    Group.PLAYLISTS: ["team:playlists"],
+    Group.OBSERVABILITY: ["team:operations"],
+}
