@@ -3,8 +3,10 @@
 What belongs here: the type. What does not: how a service is started or found (``supervisor``, ``binaries``).
 """
 
+from spotify_pipelines.errors import ExplainedError
+
 __all__ = ["ServiceError"]
 
 
-class ServiceError(Exception):
-    """A service can't be started, stopped or configured; the text says which, why and what to do next."""
+class ServiceError(ExplainedError):
+    """A service can't be started, stopped or configured."""
