@@ -109,7 +109,7 @@ class PlaylistApi:
         description: str | None = None,
         public: bool | None = None,
     ) -> None:
-        """Change what is not None. Idempotent. An empty description is refused (Spotify answers it with 400)."""
+        """Change what is not None. Idempotent; an empty description is refused here, as by Spotify."""
         raise NotImplementedError
 
     async def unfollow(self, playlist_id: str) -> None:

@@ -165,10 +165,12 @@ class Unavailable(SpotifyError):
     """The service failed or could not be reached, in every attempt.
 
     Attributes:
-        sent: at least one attempt may have reached the server.
+        sent: the last attempt may have reached the server.
+        retry_after: seconds the server asked for; None where it named none.
     """
 
     sent: bool = True
+    retry_after: float | None = None
 
 
 class MalformedAnswer(SpotifyError):
