@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -181,18 +181,21 @@ def down(settings: Settings) -> list[str]:
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
-    """The state of the embedded services, running or not."""
-    return [each.status() for each in _services(settings.state_dir)]
+    """The state of the embedded services; the note of one that isn't needed here says why."""
+    skipped = _not_needed(settings, {})
+    return [replace(each.status(), note=skipped.get(each.name, "")) for each in _services(settings.state_dir)]
 
 
-def purge(settings: Settings, root: Path | None = None) -> None:
-    """Stop the services and delete all they keep, and the block in ``.env``. The user's own files stay.
+def purge(settings: Settings, root: Path | None = None) -> list[str]:
+    """Stop the services and delete all they keep, and the block in ``.env``; names of those that were running.
+
+    Only what the services made is deleted: the state folder may hold files of the user's.
 
     Raises:
         ServiceError: a server can't be stopped; nothing is deleted then.
     """
     state = settings.state_dir
-    down(settings)
+    stopped = down(settings)
     Postgres(state, databases=[]).remove_data()
     for name in (Valkey.name, Simulator.name, "dagster"):
         shutil.rmtree(state / name, ignore_errors=True)
@@ -201,6 +204,7 @@ def purge(settings: Settings, root: Path | None = None) -> None:
     if state.is_dir() and not any(state.iterdir()):
         state.rmdir()
     DotEnv.read((root or find_root()) / ".env").remove_block()
+    return stopped
 
 
 def database_name(world: World) -> str:

@@ -24,7 +24,14 @@ from psycopg import sql
 from spotify_pipelines import services
 from spotify_pipelines.settings import Settings
 
-__all__ = ["fresh_database", "redis_namespace", "suite_endpoints", "suite_settings", "template_database"]
+__all__ = [
+    "fresh_database",
+    "redis_namespace",
+    "remove_servers",
+    "suite_endpoints",
+    "suite_settings",
+    "template_database",
+]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MIGRATIONS = _ROOT / "spotify_pipelines" / "store" / "migrations" / "versions"
@@ -94,6 +101,13 @@ def redis_namespace(endpoints: services.Endpoints) -> Iterator[str]:
             keys = list(client.scan_iter(match=f"{prefix}*", count=1000))
             if keys:
                 client.delete(*keys)
+
+
+def remove_servers() -> None:
+    """Stop the tests' servers, should a killed session have left them, and delete their data."""
+    folder = suite_settings().state_dir
+    if folder.is_dir():
+        services.purge(suite_settings(), root=folder)
 
 
 @pytest.fixture(scope="session")
