@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -64,8 +64,8 @@ class Request:
     endpoint: str
     path: str
     params: Mapping[str, str | int] | None = None
-    body: Mapping[str, Any] | None = None
-    form: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
 
     @property

@@ -1,55 +1,150 @@
 """What can be asked of Spotify, as methods: the catalogue with an app's token, playlists with an account's.
 
-What belongs here: endpoints, both API dialects, batch sizes (on the method that owns them), pages. What does
-not: limits, tokens, retries (``caller``), and any decision about what a playlist ought to hold.
+What belongs here: endpoints, both API dialects, batch sizes (on the method that owns them), pages. What
+does not: limits, tokens, retries (``caller``), and any decision about what a playlist ought to hold.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import redis.asyncio
+from pydantic import BaseModel, ValidationError
 
-from spotify_pipelines.settings import Settings
+from spotify_pipelines.settings import Settings, World
 from spotify_pipelines.spotify.accounting import CallLog
-from spotify_pipelines.spotify.errors import SpotifyError
+from spotify_pipelines.spotify.caller import Caller, Request, Route
+from spotify_pipelines.spotify.errors import (
+    BadRequest,
+    Forbidden,
+    ForbiddenReason,
+    MalformedAnswer,
+    NotFound,
+    SpotifyError,
+    Unavailable,
+)
+from spotify_pipelines.spotify.limiter import CallLimiter, Limiter
 from spotify_pipelines.spotify.models import (
     AlbumItem,
     FeatureSet,
     PlaylistDetail,
     PlaylistEntry,
+    PlaylistItems,
     PlaylistSummary,
     Profile,
     TrackPage,
 )
-from spotify_pipelines.spotify.ports import Apps, Credentials
+from spotify_pipelines.spotify.ports import ALBUMS_BATCH, AUDIO_FEATURES, ME_LIBRARY, Apps, Credentials
+from spotify_pipelines.spotify.retry import ambiguous
+from spotify_pipelines.spotify.routes import Routes, require_own_world
+from spotify_pipelines.spotify.transport import HttpTransport
+from spotify_pipelines.spotify.verdict import Where, parse_json
 
 __all__ = ["CatalogueApi", "PlaylistApi", "SpotifyClient"]
+
+Model = TypeVar("Model", bound=BaseModel)
+AlbumResult = tuple[str, AlbumItem | SpotifyError]
+
+ALBUMS_PER_CALL = 20
+TRACKS_PER_PAGE = 50
+FEATURES_PER_CALL = 100
+PLAYLISTS_PER_PAGE = 50
+ENTRIES_PER_PAGE = 50
+URIS_PER_CALL = 100
+NAME_LIMIT = 100
+DESCRIPTION_LIMIT = 300
+
+_CONTENT = "id,uri,type,is_local,linked_from(id,uri)"
+_PAGE = f"total,next,items(is_local,item({_CONTENT}),track({_CONTENT}))"
+_DETAIL_FIELDS = "id,name,description,public,snapshot_id,owner(id)"
+# Both dialects at once: a field that a regime lacks is left out of its answer.
+_TOTAL_ONLY = f"{_DETAIL_FIELDS},items(total),tracks(total)"
+_WITH_ENTRIES = f"{_DETAIL_FIELDS},items({_PAGE}),tracks({_PAGE})"
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class CatalogueApi:
+class _Api:
+    """Calls along one route, and answers as models."""
+
+    def __init__(self, caller: Caller, route: Route) -> None:
+        self._caller = caller
+        self._route = route
+
+    async def _json(self, request: Request) -> dict[str, Any]:
+        answer = await self._caller.call(self._route, request)
+        return parse_json(answer, self._where(request, answer.status))
+
+    async def _get(self, model: type[Model], request: Request) -> Model:
+        return self._read(model, await self._json(request), request)
+
+    def _read(self, model: type[Model], data: object, request: Request) -> Model:
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            fields = sorted(
+                {".".join(map(str, part["loc"])) or "whole" for part in error.errors(include_input=False)}
+            )
+            raise MalformedAnswer(
+                f"the answer is no {model.__name__}: {', '.join(fields[:5])}.",
+                **self._where(request, 200).facts(),
+            ) from None
+
+    def _where(self, request: Request, status: int | None = None) -> Where:
+        return Where(request.endpoint, self._route.app_id, self._route.account_id, status)
+
+    def _refuse(self, endpoint: str, why: str) -> BadRequest:
+        where = Where(endpoint, self._route.app_id, self._route.account_id, attempts=0)
+        return BadRequest(f"not sent: {why}", **where.facts())
+
+    def _id(self, endpoint: str, value: str) -> str:
+        """``value`` if it can be part of a path."""
+        if not re.fullmatch(r"[A-Za-z0-9]{1,64}", value):
+            raise self._refuse(endpoint, f"{value[:40]!r} is no Spotify id (letters and digits only).")
+        return value
+
+
+class CatalogueApi(_Api):
     """Albums, tracks and features, read with the app's own token."""
 
-    def albums(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, AlbumItem | SpotifyError]]:
-        """Each asked-for album, or what is wrong with it, in the order asked.
+    def __init__(self, caller: Caller, route: Route, *, app_id: int, apps: Apps, market: str | None) -> None:
+        super().__init__(caller, route)
+        self._app_id = app_id
+        self._apps = apps
+        self._market: dict[str, str] = {} if market is None else {"market": market}
+
+    async def albums(self, ids: Sequence[str]) -> AsyncIterator[AlbumResult]:
+        """Each asked-for album, or what is wrong with it, in the order asked, each once.
 
         Twenty a call where the app may, else one by one; which of the two is found by the first refusal and
-        remembered as the capability ``albums_batch``. What concerns the whole app rather than one album is
-        raised.
+        remembered as the capability ``albums_batch``. What concerns the app rather than one album is raised.
 
         Raises:
             QuotaExceeded, AuthorizationLost, RateLimited: nothing more can be had now; ids not yet yielded
             are open. Forbidden: the app as a whole is refused (owner's Premium, not registered).
         """
-        raise NotImplementedError
+        for batch in _batches(list(dict.fromkeys(ids)), ALBUMS_PER_CALL):
+            if self._lacks(ALBUMS_BATCH):
+                results = None
+            else:
+                results = await self._album_batch(batch)
+            if results is None:
+                async for result in self._albums_one_by_one(batch):
+                    yield result
+            else:
+                for result in results:
+                    yield result
 
     async def album_tracks(self, album_id: str, *, offset: int) -> TrackPage:
         """Fifty tracks from ``offset`` on."""
-        raise NotImplementedError
+        endpoint = "GET /albums/{id}/tracks"
+        params: dict[str, str | int] = {"limit": TRACKS_PER_PAGE, "offset": offset, **self._market}
+        request = Request(endpoint, f"/albums/{self._id(endpoint, album_id)}/tracks", params)
+        return await self._get(TrackPage, request)
 
     async def audio_features(self, ids: Sequence[str]) -> dict[str, FeatureSet | None]:
         """Spotify's own features of at most 100 tracks; None for a track it does not know.
@@ -59,27 +154,141 @@ class CatalogueApi:
             raised
                 without a call.
         """
-        raise NotImplementedError
+        if len(ids) > FEATURES_PER_CALL:
+            raise ValueError(f"at most {FEATURES_PER_CALL} tracks a call, not {len(ids)}")
+        request = Request("GET /audio-features", "/audio-features", {"ids": ",".join(ids)})
+        if self._lacks(AUDIO_FEATURES):
+            raise self._features_forbidden(request, status=None)
+        if not ids:
+            return {}
+        try:
+            data = await self._json(request)
+        except (Forbidden, NotFound) as error:
+            if not _endpoint_is_missing(error):
+                raise
+            self._learn(AUDIO_FEATURES, False, str(error))
+            raise self._features_forbidden(request, error.status) from None
+        self._learn(AUDIO_FEATURES, True, "GET /audio-features answered")
+        rows = data.get("audio_features")
+        if not isinstance(rows, list):
+            raise MalformedAnswer("the answer has no list of features.", **self._where(request, 200).facts())
+        found = {
+            row["id"]: self._read(FeatureSet, row, request)
+            for row in rows
+            if isinstance(row, dict) and row.get("id")
+        }
+        return {track_id: found.get(track_id) for track_id in ids}
+
+    async def _album_batch(self, ids: Sequence[str]) -> list[AlbumResult] | None:
+        """The albums by one call; None where they have to be read one by one."""
+        if not all(re.fullmatch(r"[A-Za-z0-9]{1,64}", album_id) for album_id in ids):
+            return None
+        request = Request("GET /albums", "/albums", {"ids": ",".join(ids), **self._market})
+        try:
+            rows = (await self._json(request)).get("albums")
+        except (Forbidden, NotFound) as error:
+            if not _endpoint_is_missing(error):
+                raise
+            self._learn(ALBUMS_BATCH, False, str(error))
+            return None
+        except (BadRequest, MalformedAnswer, Unavailable):
+            # One album can spoil the answer for all twenty: alone each gets its own verdict.
+            return None
+        if not isinstance(rows, list) or len(rows) != len(ids):
+            return None
+        self._learn(ALBUMS_BATCH, True, "GET /albums?ids= answered")
+        return [
+            (album_id, self._album(album_id, row, request)) for album_id, row in zip(ids, rows, strict=True)
+        ]
+
+    async def _albums_one_by_one(self, ids: Sequence[str]) -> AsyncIterator[AlbumResult]:
+        endpoint = "GET /albums/{id}"
+        for album_id in ids:
+            try:
+                request = Request(endpoint, f"/albums/{self._id(endpoint, album_id)}", self._market)
+                yield album_id, self._album(album_id, await self._json(request), request)
+            except Forbidden as error:
+                if not _endpoint_is_missing(error):
+                    raise
+                yield album_id, error
+            except (NotFound, BadRequest, MalformedAnswer, Unavailable) as error:
+                yield album_id, error
+
+    def _album(self, album_id: str, data: object, request: Request) -> AlbumItem | SpotifyError:
+        if not isinstance(data, dict):
+            return NotFound(
+                f"album {album_id} does not exist, or not for us: gone or private.",
+                **self._where(request, 200).facts(),
+            )
+        try:
+            return self._read(AlbumItem, {**data, "id": album_id}, request)
+        except MalformedAnswer as error:
+            return error
+
+    def _features_forbidden(self, request: Request, status: int | None) -> Forbidden:
+        return Forbidden(
+            "Spotify gives no audio features to this app, as to every app that did not use them before "
+            "November 2024. Name another source in SPOTIFY_PIPELINES_FEATURE_SOURCES.",
+            reason=ForbiddenReason.ENDPOINT_OR_OWNER,
+            **self._where(request, status).facts(),
+        )
+
+    def _lacks(self, capability: str) -> bool:
+        return self._apps.profile(self._app_id).capabilities.get(capability) is False
+
+    def _learn(self, capability: str, available: bool, evidence: str) -> None:
+        if self._apps.profile(self._app_id).capabilities.get(capability) is not available:
+            self._apps.record_capability(self._app_id, capability, available, evidence)
 
 
-class PlaylistApi:
+class PlaylistApi(_Api):
     """The playlists of one account."""
+
+    def __init__(self, caller: Caller, route: Route, *, app_id: int, apps: Apps) -> None:
+        super().__init__(caller, route)
+        self._app_id = app_id
+        self._apps = apps
 
     async def me(self) -> Profile:
         """Who the token belongs to."""
-        raise NotImplementedError
+        return await self._get(Profile, Request("GET /me", "/me"))
 
     async def my_playlists(self) -> list[PlaylistSummary]:
         """All playlists in the account's library, its own and followed ones (⌈n/50⌉ calls, at least one)."""
-        raise NotImplementedError
+        found: dict[str, PlaylistSummary] = {}
+        offset = 0
+        while True:
+            request = Request(
+                "GET /me/playlists", "/me/playlists", {"limit": PLAYLISTS_PER_PAGE, "offset": offset}
+            )
+            data = await self._json(request)
+            rows = data.get("items")
+            if not isinstance(rows, list):
+                raise MalformedAnswer("the listing has no items.", **self._where(request, 200).facts())
+            for row in rows:
+                if row is not None:
+                    playlist = self._read(PlaylistSummary, row, request)
+                    found.setdefault(playlist.id, playlist)
+            offset += len(rows)
+            if not rows or not _more(data, offset):
+                return list(found.values())
 
     async def create_playlist(self, name: str, description: str, *, public: bool) -> PlaylistSummary:
         """Make an empty playlist. Sent again only after an answer that rules out any effect (401, 429).
 
         Raises:
             Ambiguous: it may exist; look for it in ``my_playlists`` before asking again.
+            BadRequest: not sent, or refused: a name or description that Spotify does not take.
         """
-        raise NotImplementedError
+        endpoint = "POST /me/playlists"
+        body = {"name": name, "description": description, "public": public}
+        self._check_texts(endpoint, name, description)
+        request = Request(endpoint, "/me/playlists", body=body, repeatable=False)
+        try:
+            return await self._get(PlaylistSummary, request)
+        except MalformedAnswer as error:
+            # It was said to have worked, but not under which id.
+            raise ambiguous(error) from None
 
     async def playlist(self, playlist_id: str, *, with_entries: bool = False) -> PlaylistDetail:
         """Name, description, owner, snapshot id, and all entries if asked for.
@@ -87,11 +296,25 @@ class PlaylistApi:
         One call, entries included, for up to 100 of them: this endpoint embeds the first hundred, while
         ``/playlists/{id}/items`` gives 50 a call. One more call for every further 50.
         """
-        raise NotImplementedError
+        endpoint = "GET /playlists/{id}"
+        path = f"/playlists/{self._id(endpoint, playlist_id)}"
+        request = Request(endpoint, path, {"fields": _WITH_ENTRIES if with_entries else _TOTAL_ONLY})
+        data = await self._json(request)
+        detail = self._read(PlaylistDetail, {**data, "id": playlist_id}, request)
+        if not with_entries:
+            return detail
+        first = data.get("items") or data.get("tracks")
+        if not isinstance(first, dict):
+            raise Forbidden(
+                "the playlist's entries are not shown: it belongs to somebody else.",
+                reason=ForbiddenReason.ENDPOINT_OR_OWNER,
+                **self._where(request, 200).facts(),
+            )
+        return detail.with_entries(await self._all_entries(path, first, request))
 
     async def items(self, playlist_id: str) -> list[PlaylistEntry]:
         """All entries in order, in the calls that ``playlist`` needs for them."""
-        raise NotImplementedError
+        return list((await self.playlist(playlist_id, with_entries=True)).entries or ())
 
     async def replace_items(self, playlist_id: str, uris: Sequence[str]) -> str | None:
         """Make ``uris`` (at most 100) the whole content; idempotent.
@@ -99,7 +322,12 @@ class PlaylistApi:
         Returns the snapshot id of the answer, which may become visible to reads only half a minute later;
         None where the answer names none.
         """
-        raise NotImplementedError
+        if len(uris) > URIS_PER_CALL:
+            raise ValueError(f"at most {URIS_PER_CALL} uris a call, not {len(uris)}")
+        endpoint = "PUT /playlists/{id}/items"
+        path = f"/playlists/{self._id(endpoint, playlist_id)}/items"
+        snapshot = (await self._json(Request(endpoint, path, body={"uris": list(uris)}))).get("snapshot_id")
+        return snapshot if isinstance(snapshot, str) else None
 
     async def change_details(
         self,
@@ -109,22 +337,87 @@ class PlaylistApi:
         description: str | None = None,
         public: bool | None = None,
     ) -> None:
-        """Change what is not None. Idempotent; an empty description is refused here, as by Spotify."""
-        raise NotImplementedError
+        """Change what is not None. Idempotent.
+
+        Raises:
+            BadRequest: not sent, or refused: a text that Spotify does not take; an empty description is one.
+        """
+        endpoint = "PUT /playlists/{id}"
+        given = {"name": name, "description": description, "public": public}
+        body = {key: value for key, value in given.items() if value is not None}
+        if not body:
+            raise ValueError("change_details needs something to change")
+        self._check_texts(endpoint, name, description)
+        if description == "":
+            raise self._refuse(endpoint, "a description can't be made empty; give a short one.")
+        path = f"/playlists/{self._id(endpoint, playlist_id)}"
+        await self._caller.call(self._route, Request(endpoint, path, body=body))
 
     async def unfollow(self, playlist_id: str) -> None:
-        """Take the playlist out of the account's library; Spotify knows no other delete. Idempotent."""
-        raise NotImplementedError
+        """Take the playlist out of the account's library; Spotify knows no other delete. Idempotent.
+
+        Newer apps do it through their library, older ones through the playlist's followers; what answers is
+        remembered as the capability ``me_library``.
+        """
+        newer, older = "DELETE /me/library", "DELETE /playlists/{id}/followers"
+        uri = f"spotify:playlist:{self._id(newer, playlist_id)}"
+        by_library = Request(newer, "/me/library", {"uris": uri})
+        by_followers = Request(older, f"/playlists/{playlist_id}/followers")
+        known = self._apps.profile(self._app_id).capabilities.get(ME_LIBRARY)
+        if known is False:
+            await self._caller.call(self._route, by_followers)
+            return
+        try:
+            await self._caller.call(self._route, by_library)
+        except (Forbidden, NotFound) as error:
+            if known or not _endpoint_is_missing(error):
+                raise
+            await self._caller.call(self._route, by_followers)
+            self._apps.record_capability(self._app_id, ME_LIBRARY, False, str(error))
+        else:
+            if known is None:
+                self._apps.record_capability(self._app_id, ME_LIBRARY, True, f"{newer} answered")
+
+    async def _all_entries(
+        self, path: str, first: Mapping[str, Any], request: Request
+    ) -> list[PlaylistEntry]:
+        page = self._read(PlaylistItems, first, request)
+        entries = list(page.items)
+        while page.items and (page.next or len(entries) < page.total):
+            params: dict[str, str | int] = {
+                "limit": ENTRIES_PER_PAGE,
+                "offset": len(entries),
+                "fields": _PAGE,
+            }
+            page = await self._get(
+                PlaylistItems, Request("GET /playlists/{id}/items", f"{path}/items", params)
+            )
+            entries += page.items
+        return entries
+
+    def _check_texts(self, endpoint: str, name: str | None, description: str | None) -> None:
+        """Refuse what Spotify answers with an error that no retry mends, some of them with 500."""
+        if name is not None and not 0 < len(name.strip()) <= NAME_LIMIT:
+            raise self._refuse(endpoint, f"a name has 1 to {NAME_LIMIT} signs, this one {len(name)}.")
+        if description is not None and len(description) > DESCRIPTION_LIMIT:
+            raise self._refuse(
+                endpoint, f"a description has at most {DESCRIPTION_LIMIT} signs, this one {len(description)}."
+            )
+        if any(re.search(r"[\x00-\x1f\x7f\u2028\u2029]", text) for text in (name, description) if text):
+            raise self._refuse(endpoint, "names and descriptions are one line without control signs.")
 
 
 class SpotifyClient:
     """An open client: one connection pool, one limiter, one call log, for all apps and accounts of a world.
 
     Attributes:
-        calls: everything that was sent; ``with client.calls.child() as mine`` counts one use case's own.
+        caller, routes: the machinery underneath, for sources that call something other than Spotify.
     """
 
-    calls: CallLog
+    def __init__(self, caller: Caller, routes: Routes, apps: Apps) -> None:
+        self.caller = caller
+        self.routes = routes
+        self._apps = apps
 
     @classmethod
     @asynccontextmanager
@@ -137,18 +430,49 @@ class SpotifyClient:
         apps: Apps,
         calls: CallLog | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        limiter: CallLimiter | None = None,
     ) -> AsyncIterator["SpotifyClient"]:
-        """A client of the settings' world, closed at the end of the block.
+        """A client of the settings' world, closed at the end of the block. ``redis`` stays the caller's.
 
         Raises:
             SettingsError: an address is missing, or is one of the other world.
         """
-        yield cls()
+        require_own_world(settings)
+        live = settings.world is World.LIVE
+        async with HttpTransport.open(time_limit=settings.request_timeout, use_proxies=live) as http:
+            turns = limiter or Limiter(redis, settings.key_prefix)
+            caller = Caller(http, turns, calls if calls is not None else CallLog(), clock=clock)
+            yield cls(caller, Routes(settings, credentials, apps, clock), apps)
+
+    @property
+    def calls(self) -> CallLog:
+        """Everything that was sent; ``with client.calls.child() as mine`` counts one use case's own."""
+        return self.caller.calls
 
     def as_app(self, app_id: int, *, market: str | None = None) -> CatalogueApi:
         """The catalogue through one app. Without ``market`` (two letters) playability stays unknown."""
-        raise NotImplementedError
+        return CatalogueApi(
+            self.caller, self.routes.for_app(app_id), app_id=app_id, apps=self._apps, market=market
+        )
 
     def as_account(self, account_id: int) -> PlaylistApi:
         """One account's playlists."""
-        raise NotImplementedError
+        app_id = self._apps.account_app(account_id)
+        return PlaylistApi(self.caller, self.routes.for_account(account_id), app_id=app_id, apps=self._apps)
+
+
+def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _more(page: Mapping[str, Any], seen: int) -> bool:
+    total = page.get("total")
+    return seen < total if isinstance(total, int) else bool(page.get("next"))
+
+
+def _endpoint_is_missing(error: SpotifyError) -> bool:
+    """Whether a refusal can mean that the app's regime lacks the endpoint."""
+    return isinstance(error, NotFound) or (
+        isinstance(error, Forbidden) and error.reason is ForbiddenReason.ENDPOINT_OR_OWNER
+    )

@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "Refresh",
     "Retry",
+    "ambiguous",
     "decide",
     "parse_retry_after",
 ]
@@ -95,11 +96,11 @@ def decide(error: SpotifyError, *, repeatable: bool, progress: Progress, rng: ra
         return GiveUp(error) if progress.refreshed or not _may_go_on(progress, 0) else Refresh()
     if isinstance(error, Unavailable):
         if error.sent and not repeatable:
-            return GiveUp(_ambiguous(error))
+            return GiveUp(ambiguous(error))
         wait = max(_backoff(progress.attempts, rng), min(error.retry_after or 0.0, DEADLINE))
         return Retry(wait) if _may_go_on(progress, wait) else GiveUp(error)
     if isinstance(error, MalformedAnswer) and not repeatable:
-        return GiveUp(_ambiguous(error))
+        return GiveUp(ambiguous(error))
     return GiveUp(error)
 
 
@@ -145,7 +146,8 @@ def _backoff(attempts: int, rng: random.Random) -> float:
     return rng.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (attempts - 1)))
 
 
-def _ambiguous(error: SpotifyError) -> Ambiguous:
+def ambiguous(error: SpotifyError) -> Ambiguous:
+    """What ``error`` means for a call that must not be sent twice."""
     return Ambiguous(
         f"it may or may not have happened ({error.message}) Look for its effect before asking again.",
         endpoint=error.endpoint,
