@@ -1,8 +1,9 @@
 """Health of an account: a state machine over what happened to it, and the waves that accounts are worked in.
 
 What belongs here: plain decisions over plain values. What does not: the clock, the database, Spotify's errors
-(``outcomes`` reads those). Three states: ``ok``; ``degraded``, which goes on at a reduced pace after transient
-trouble; ``quarantined``, where only a person or Spotify can help, left alone except for a probe now and then.
+(``outcomes`` reads those). Three states: ``ok``; ``degraded``, which goes on at a reduced pace after
+transient trouble; ``quarantined``, where only a person or Spotify can help, left alone except for a probe
+now and then.
 """
 
 from collections.abc import Mapping

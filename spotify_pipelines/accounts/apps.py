@@ -1,0 +1,104 @@
+"""What the client asks about apps before every call, answered from memory; what it finds out, stored at once.
+
+What belongs here: the client's port ``Apps`` over PostgreSQL. What does not: tokens (``credentials``),
+probing. A cooldown that another process stored is known here within two seconds; in between the shared
+limiter holds.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from spotify_pipelines.accounts.registry import RegistryError
+from spotify_pipelines.spotify.ports import AppProfile
+from spotify_pipelines.store import accounts as queries
+from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.tables import SpotifyApp
+
+__all__ = ["DatabaseApps"]
+
+_log = structlog.get_logger(__name__)
+_FRESH_FOR = 2.0
+
+
+class DatabaseApps:
+    """Profiles of all apps of one database, read again when older than ``fresh_for`` seconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        fresh_for: float = _FRESH_FOR,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._fresh_for = fresh_for
+        self._clock = clock
+        self._profiles: dict[int, AppProfile] = {}
+        self._app_of: dict[int, int] = {}
+        self._stale_at = float("-inf")
+
+    def profile(self, app_id: int) -> AppProfile:
+        """The app as known now, cooldown included.
+
+        Raises:
+            RegistryError: there is no such app.
+        """
+        if time.monotonic() >= self._stale_at or app_id not in self._profiles:
+            self._read()
+        if app_id not in self._profiles:
+            raise RegistryError(
+                f"There is no app with the id {app_id}; 'spotify-pipelines apps list' shows all."
+            )
+        return self._profiles[app_id]
+
+    def account_app(self, account_id: int) -> int:
+        """The app through which the account is connected.
+
+        Raises:
+            RegistryError: there is no such account.
+        """
+        if account_id not in self._app_of:
+            with self._database.transaction() as session:
+                self._app_of = queries.app_ids_by_account(session)
+        if account_id not in self._app_of:
+            raise RegistryError(
+                f"There is no account with the id {account_id}; 'spotify-pipelines accounts list' shows all."
+            )
+        return self._app_of[account_id]
+
+    def record_capability(self, app_id: int, capability: str, available: bool, evidence: str) -> None:
+        """Remember what a probe or a refusal showed, with its date."""
+        at = self._clock().isoformat()
+        with self._database.transaction() as session:
+            queries.put_capability(
+                session, app_id, capability, {"available": available, "at": at, "evidence": evidence}
+            )
+        _log.info(
+            "app.capability", app_id=app_id, capability=capability, available=available, evidence=evidence
+        )
+        self._read()
+
+    def record_cooldown(self, app_id: int, until: datetime, reason: str) -> None:
+        """Store that no call may be made before ``until``; a later deadline stays. Its siblings share it."""
+        with self._database.transaction() as session:
+            queries.raise_cooldown(session, app_id, until, reason)
+        _log.warning("app.cooldown", app_id=app_id, until=until.isoformat(), reason=reason)
+        self._read()
+
+    def _read(self) -> None:
+        with self._database.transaction() as session:
+            self._profiles = {app.id: _profile(app) for app in queries.apps(session)}
+        self._stale_at = time.monotonic() + self._fresh_for
+
+
+def _profile(app: SpotifyApp) -> AppProfile:
+    return AppProfile(
+        app_id=app.id,
+        client_id=app.client_id,
+        calls_per_30s=app.calls_per_30s,
+        cooldown_until=app.cooldown_until,
+        capabilities={name: bool(found.get("available")) for name, found in app.capabilities.items()},
+    )

@@ -1,0 +1,131 @@
+"""Queries on apps, accounts and what happened to them.
+
+What belongs here: finding, locking and changing rows, each a short statement in the caller's transaction.
+What does not: sealing secrets, health, or any other decision (``accounts``).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, cast, func, or_, select, true, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from spotify_pipelines.store.tables import Account, SpotifyApp
+
+__all__ = [
+    "accounts",
+    "accounts_per_app",
+    "app_ids_by_account",
+    "app_named",
+    "apps",
+    "connected_account",
+    "expiring_accounts",
+    "name_is_taken",
+    "put_capability",
+    "raise_cooldown",
+]
+
+
+def apps(session: Session) -> Sequence[SpotifyApp]:
+    """All apps, by name."""
+    return session.scalars(select(SpotifyApp).order_by(SpotifyApp.name)).all()
+
+
+def app_named(session: Session, name: str) -> SpotifyApp | None:
+    """The app that operators call ``name``."""
+    return session.scalar(select(SpotifyApp).where(SpotifyApp.name == name))
+
+
+def accounts(session: Session, account_ids: Sequence[int] = ()) -> Sequence[Account]:
+    """These accounts, or all, by name."""
+    return session.scalars(select(Account).where(_among(account_ids)).order_by(Account.name)).all()
+
+
+def app_ids_by_account(session: Session) -> dict[int, int]:
+    """Which app each account is connected through."""
+    return dict(session.execute(select(Account.id, Account.app_id)).tuples().all())
+
+
+def accounts_per_app(session: Session) -> dict[int, int]:
+    """How many accounts are connected through each app that has any."""
+    counted = select(Account.app_id, func.count()).group_by(Account.app_id)
+    return dict(session.execute(counted).tuples().all())
+
+
+def connected_account(
+    session: Session, app_id: int, spotify_user_id: str, spotify_account_id: str | None
+) -> Account | None:
+    """The account of a Spotify user on an app, locked; found by the key that never changes where it is "
+    "known."""
+    same_user = Account.spotify_user_id == spotify_user_id
+    if spotify_account_id is not None:
+        same_user = or_(
+            Account.spotify_account_id == spotify_account_id,
+            and_(same_user, Account.spotify_account_id.is_(None)),
+        )
+    return session.scalar(select(Account).where(Account.app_id == app_id, same_user).with_for_update())
+
+
+def name_is_taken(session: Session, name: str) -> bool:
+    """Whether an account is called ``name``."""
+    return session.scalar(select(Account.id).where(Account.name == name)) is not None
+
+
+def expiring_accounts(
+    session: Session,
+    *,
+    before: datetime,
+    now: datetime,
+    account_ids: Sequence[int] = (),
+    force: bool = False,
+    limit: int | None = None,
+) -> Sequence[Account]:
+    """Accounts whose access token expires up to ``before``, soonest first; with ``force``, whenever it does.
+
+    Quarantined ones only once their probe is due (with ``force``, too).
+    """
+    expiring = or_(Account.expires_at.is_(None), Account.expires_at <= before)
+    in_use = or_(Account.health != "quarantined", Account.next_probe_at <= now)
+    return session.scalars(
+        select(Account)
+        .where(
+            Account.refresh_token.is_not(None),
+            _among(account_ids),
+            true() if force else and_(expiring, in_use),
+        )
+        .order_by(Account.expires_at.asc().nulls_first(), Account.id)
+        .limit(limit)
+    ).all()
+
+
+def raise_cooldown(session: Session, app_id: int, until: datetime, reason: str) -> None:
+    """No calls of the app before ``until``; an existing, later deadline stays as it is.
+
+    The apps of one developer account share its quota, hence the cooldown.
+    """
+    developer = select(SpotifyApp.developer_account).where(SpotifyApp.id == app_id).scalar_subquery()
+    session.execute(
+        update(SpotifyApp)
+        .where(
+            or_(SpotifyApp.id == app_id, SpotifyApp.developer_account == developer),
+            or_(SpotifyApp.cooldown_until.is_(None), SpotifyApp.cooldown_until < until),
+        )
+        .values(cooldown_until=until, cooldown_reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def put_capability(session: Session, app_id: int, capability: str, finding: dict[str, Any]) -> None:
+    """Store what was found out about one capability of an app, beside the others."""
+    session.execute(
+        update(SpotifyApp)
+        .where(SpotifyApp.id == app_id)
+        .values(capabilities=SpotifyApp.capabilities.op("||")(cast({capability: finding}, JSONB)))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _among(account_ids: Sequence[int]) -> ColumnElement[bool]:
+    return Account.id.in_(account_ids) if account_ids else true()
