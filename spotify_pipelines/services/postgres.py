@@ -148,7 +148,8 @@ class Postgres(Service):
     def _make_cluster(self, user: ServerUser | None) -> None:
         home = self.home.resolve()
         for leftover in home.glob("init-*"):
-            shutil.rmtree(leftover)
+            # An initdb whose starter was killed may still write there, in vain.
+            shutil.rmtree(leftover, ignore_errors=True)
         aside = home / f"init-{secrets.token_hex(4)}"
         aside.mkdir(mode=0o700)
         password_file = aside.with_name("initdb-password")

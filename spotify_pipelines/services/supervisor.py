@@ -37,7 +37,7 @@ LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
 _START_SECONDS = 120.0
 """A server that lives gets this long to answer: PostgreSQL may have a crash to recover from."""
-_RETRY_SECONDS = 10.0
+_RETRY_SECONDS = 5.0
 """A server that ends at once is tried again for this long: orphans of a killed one may still let go."""
 _LOOK_SECONDS = 0.02
 
