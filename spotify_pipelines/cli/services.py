@@ -10,11 +10,14 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spotify_pipelines.settings import World, find_root, load_settings
+
+if TYPE_CHECKING:
+    from spotify_pipelines.services import ServiceStatus
 
 __all__ = ["down", "register", "simulator", "status", "up"]
 
@@ -61,7 +64,7 @@ def up(
     if endpoints.simulator_url:
         _line("Simulator", endpoints.simulator_url)
     for name, reason in endpoints.skipped.items():
-        _line(_TITLES[name], f"not started: {reason}")
+        _line(_TITLES[name], f"not needed: {reason}")
     typer.echo(
         f"World '{settings.world}' is ready; {root / '.env'} says where everything is. UI: dagster dev"
     )
@@ -93,10 +96,6 @@ def status(
 
     Example: spotify-pipelines status --json
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from spotify_pipelines import services
 
     found = services.status(services.settings_for(find_root()))
@@ -104,15 +103,8 @@ def status(
         document = {"version": 1, "services": [asdict(each) for each in found]}
         typer.echo(json.dumps(document, default=_plain, indent=2))
     else:
-        table = Table(box=box.SIMPLE_HEAD)
-        for heading in ("service", "state", "port", "pid", "version", "since", "data"):
-            table.add_column(heading, no_wrap=heading != "data", overflow="fold")
         for each in found:
-            state = "running" if each.running else each.note or "stopped"
-            since = _ago(each.since) if each.since else ""
-            numbers = (str(number or "") for number in (each.port, each.pid))
-            table.add_row(_TITLES[each.name], state, *numbers, each.version or "", since, str(each.data_dir))
-        Console().print(table)
+            _line(_TITLES[each.name], _describe(each))
     if not all(each.running or each.note for each in found):
         raise typer.Exit(1)
 
@@ -143,11 +135,18 @@ def _line(name: str, text: str) -> None:
     typer.echo(f"{name:<11} {text}")
 
 
+def _describe(service: "ServiceStatus") -> str:
+    if not service.running or service.since is None:
+        return f"not needed: {service.note}" if service.note else "stopped"
+    place = f"127.0.0.1:{service.port}, pid {service.pid}, version {service.version}"
+    return f"running for {_age(service.since)} on {place}; {service.data_dir}"
+
+
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _ago(since: datetime) -> str:
+def _age(since: datetime) -> str:
     minutes, seconds = divmod(int((datetime.now(UTC) - since).total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
