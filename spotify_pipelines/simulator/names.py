@@ -12,6 +12,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def _plural(noun: str) -> str:
+    if noun.endswith(("s", "x")):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
 _FIRST = _words(
     "Ada Alma Amara Anouk Aurel Bela Bruno Calla Cato Dara Dov Edda Elio Esme Farid Freya Goran Greta "
     "Hana Hugo Ida Ilan Ines Ivo Jael Jonas Juno Kaya Kiran Lale Leif Lior Maren Mateo Mila Nadia Nils "
@@ -33,10 +39,10 @@ _ADJECTIVES = _words(
 )
 _NOUNS = _words(
     "Anchor Antenna Arcade Arrow Atlas Avenue Balcony Beacon Bloom Cabin Canyon Carousel Cassette Chapel "
-    "Cinema City Compass Current Diary Echo Ember Engine Feather Ferry Fever Field Garden Ghost Glacier "
+    "Cinema City Compass Current Diary Echo Ember Engine Feather Fjord Fever Field Garden Ghost Glacier "
     "Harbor Horizon Island Lantern Letter Lighthouse Machine Mirror Mountain Orchard Parade Planet Radio "
     "Rain River Satellite Season Shadow Signal Station Stranger Summer Theatre Tide Tower Train Valley "
-    "Weather Window Winter Wolf"
+    "Weather Window Winter Raven"
 )
 
 
@@ -50,7 +56,7 @@ def artist_name(rank: int) -> str:
     name = f"{first[pair % len(first)]} {second[pair // len(first)]}"
     generation = number // combinations
     suffix = f" {generation + 1}" if generation else ""
-    return (f"The {name}s" if pattern == 1 else name) + suffix
+    return (f"The {_plural(name)}" if pattern == 1 else name) + suffix
 
 
 def album_title(rng: Random) -> str:
@@ -65,7 +71,13 @@ def track_title(rng: Random) -> str:
     """A title for a track, at times with the additions that titles carry."""
     adjective, noun, other = rng.choice(_ADJECTIVES), rng.choice(_NOUNS), rng.choice(_NOUNS)
     title = rng.choice(
-        (f"{adjective} {noun}", f"{noun} of {other}s", f"{adjective}", f"{noun}, {other}", f"My {noun}")
+        (
+            f"{adjective} {noun}",
+            f"{noun} of {_plural(other)}",
+            f"{adjective}",
+            f"{noun}, {other}",
+            f"My {noun}",
+        )
     )
     addition = rng.choices(("", " - Live", " - Remastered", " (Interlude)"), weights=(90, 4, 4, 2))[0]
     return title + addition

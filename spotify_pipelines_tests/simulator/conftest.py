@@ -1,0 +1,82 @@
+"""A simulator of each test's own, with two apps (one per dialect) and two users, and clients to call it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
+
+ALL_SCOPES = (
+    *("playlist-modify-public", "playlist-modify-private", "playlist-read-private", "ugc-image-upload"),
+    *("user-read-private", "user-read-email", "user-library-modify", "user-library-read"),
+)
+REDIRECT_URI = "http://127.0.0.1:8888/callback"
+
+ApiFactory = Callable[..., httpx.Client]
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[RunningSimulator]:
+    """Apps ``classic`` and ``reduced``, users ``ann`` and ``bob``; 60 albums."""
+    with running_simulator(tmp_path / "state") as running:
+        control = running.control
+        control.add_client("classic", "secret", regime="extended", redirect_uris=[REDIRECT_URI])
+        control.add_client("reduced", "secret", regime="development", redirect_uris=[REDIRECT_URI])
+        control.add_user("ann", display_name="Ann")
+        control.add_user("bob", display_name="Bob", country="US")
+        yield running
+
+
+@pytest.fixture
+def api(simulator: RunningSimulator) -> Iterator[ApiFactory]:
+    """Make clients of the Web API: ``api("classic", "ann")``; without a user, with an app token."""
+    clients: list[httpx.Client] = []
+
+    def make(
+        client_id: str = "classic", user: str | None = "ann", scopes: tuple[str, ...] = ALL_SCOPES
+    ) -> httpx.Client:
+        if user is None:
+            answer = httpx.post(
+                f"{simulator.accounts_url}/api/token",
+                data={"grant_type": "client_credentials"},
+                auth=(client_id, "secret"),
+            )
+            token = answer.json()["access_token"]
+        else:
+            token = simulator.control.mint_tokens(client_id, user, scopes)["access_token"]
+        client = httpx.Client(base_url=simulator.api_url, headers={"Authorization": f"Bearer {token}"})
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def track_uris(simulator: RunningSimulator, count: int) -> list[str]:
+    """URIs of ``count`` tracks of the catalogue."""
+    uris: list[str] = []
+    control = simulator.control
+    control.add_client("reader", "secret", limit=100_000)
+    control.add_user("reader")
+    token = control.mint_tokens("reader", "reader")["access_token"]
+    with httpx.Client(base_url=simulator.api_url, headers={"Authorization": f"Bearer {token}"}) as client:
+        for album_id in control.album_ids():
+            if len(uris) >= count:
+                break
+            uris += [track["uri"] for track in client.get(f"/albums/{album_id}").json()["tracks"]["items"]]
+    return uris[:count]
+
+
+def message(answer: httpx.Response) -> object:
+    """The message of an error of the Web API."""
+    return answer.json()["error"].get("message")
+
+
+def new_playlist(client: httpx.Client, name: str = "Mine", **details: object) -> str:
+    """Create a playlist; its id."""
+    answer = client.post("/me/playlists", json={"name": name, "description": "", **details})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
