@@ -112,7 +112,7 @@ def status(
 def simulator(
     port: Annotated[int, typer.Option(help="Where to listen on 127.0.0.1.", min=1, max=65535)] = 8765,
     state: Annotated[
-        Path | None, typer.Option(help="Folder that keeps its state; without one it forgets.", metavar="DIR")
+        Path | None, typer.Option(help="Folder of its state; by default one per port.", metavar="DIR")
     ] = None,
     catalogue: _Catalogue = None,
     albums: _Albums = None,
@@ -122,7 +122,16 @@ def simulator(
 
     Example: spotify-pipelines simulator --port 8765 --albums 200 --seed 7
     """
-    options = {"--port": port, "--state": state, "--catalogue": catalogue, "--albums": albums, "--seed": seed}
+    from spotify_pipelines import services
+
+    folder = state or services.settings_for(find_root()).state_dir / f"simulator-on-{port}"
+    options = {
+        "--port": port,
+        "--state": folder,
+        "--catalogue": catalogue,
+        "--albums": albums,
+        "--seed": seed,
+    }
     given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     # In this process' place, so that signals reach it and its exit code is ours.
     os.execv(sys.executable, [sys.executable, "-m", "spotify_pipelines.simulator", *given])  # noqa: S606

