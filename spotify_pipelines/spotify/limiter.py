@@ -176,9 +176,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local state = redis.call('HMGET', KEYS[1], 'pause', 'interval', 'tolerance')
 local over = math.max(now + tonumber(ARGV[1]), tonumber(state[1] or 0))
--- Bookings are void now, so the arrival time starts anew, as that of a bucket which is empty when the pause
-ends. local tat = math.max(now + tonumber(state[2] or 0), over) + tonumber(state[3] or 0) redis.call('HSET',
-KEYS[1], 'pause', string.format('%.3f', over), 'tat', string.format('%.3f', tat),
+-- Bookings are void now: the arrival time starts anew, as of a bucket that is empty when the pause ends.
+local tat = math.max(now + tonumber(state[2] or 0), over) + tonumber(state[3] or 0)
+redis.call('HSET', KEYS[1], 'pause', string.format('%.3f', over), 'tat', string.format('%.3f', tat),
   'generation', time[1] .. '.' .. time[2])
 redis.call('PEXPIRE', KEYS[1], math.ceil(tat - now) + 604800000)
 return 0
