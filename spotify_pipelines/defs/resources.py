@@ -49,11 +49,9 @@ class RedisResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @asynccontextmanager
     async def open(self) -> AsyncIterator["redis.asyncio.Redis"]:
         """A client with time-outs below a second: a frozen server must not freeze a run."""
-        import redis.asyncio
+        from spotify_pipelines.spotify.limiter import connect_redis
 
-        client = redis.asyncio.Redis.from_url(
-            self.url, socket_timeout=0.9, socket_connect_timeout=0.9, max_connections=8
-        )
+        client = connect_redis(self.url)
         try:
             yield client
         finally:

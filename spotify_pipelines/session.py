@@ -1,0 +1,137 @@
+"""Everything that work on Spotify needs, opened together: database, vault, credentials, client.
+
+What belongs here: putting the parts together from settings, in one place for Dagster's resources and the
+command line alike. What does not: any decision but the one which app reads the catalogue.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import redis.asyncio
+from sqlalchemy import ColumnElement
+
+from spotify_pipelines.accounts.apps import DatabaseApps
+from spotify_pipelines.accounts.connect import Desk
+from spotify_pipelines.accounts.credentials import DatabaseCredentials
+from spotify_pipelines.accounts.registry import AppStanding, app_standings
+from spotify_pipelines.accounts.vault import Vault
+from spotify_pipelines.settings import Settings
+from spotify_pipelines.spotify.accounting import CallLog
+from spotify_pipelines.spotify.client import CatalogueApi, SpotifyClient
+from spotify_pipelines.spotify.features import FeatureSource, build_sources
+from spotify_pipelines.spotify.limiter import Limiter
+from spotify_pipelines.spotify.oauth import TokenEndpoint
+from spotify_pipelines.spotify.ports import ALBUMS_BATCH
+from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.queries import count_rows
+from spotify_pipelines.store.tables import Base
+
+__all__ = ["NO_APP", "SpotifySession", "open_session"]
+
+NO_APP = (
+    "No Spotify app is registered yet, so nothing was asked of Spotify. 'spotify-pipelines apps add' registers "
+    "one; 'spotify-pipelines demo' fills the sandbox."
+)
+
+
+def utc_now() -> datetime:
+    """The clock of everything that is opened here, unless another is given."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SpotifySession:
+    """One run's hold on the database and on Spotify; ``calls`` counts all that it asks."""
+
+    settings: Settings
+    database: Database
+    client: SpotifyClient
+    credentials: DatabaseCredentials
+    calls: CallLog
+    desk: Desk
+
+    def catalogue(self) -> CatalogueApi | None:
+        """The catalogue through the app that needs fewest calls; None where no app is registered.
+
+        An app in a cooldown is taken last, one that reads albums twenty at a time (or may) first.
+        """
+        app_id = self._reading_app()
+        return None if app_id is None else self.client.as_app(app_id)
+
+    def feature_sources(self) -> list[FeatureSource]:
+        """Where audio features come from, in order; none where no app is registered.
+
+        Raises:
+            SettingsError: the setting names a source that does not exist.
+        """
+        app_id = self._reading_app()
+        if app_id is None:
+            return []
+        return build_sources(self.settings.feature_sources, client=self.client, app_id=app_id)
+
+    def count(self, model: type[Base], *conditions: ColumnElement[bool]) -> int:
+        """Rows of a table for which all ``conditions`` hold."""
+        return count_rows(self.database, model, *conditions)
+
+    def _reading_app(self) -> int | None:
+        with self.database.transaction() as session:
+            apps = app_standings(session, self.desk.now())
+        usable = [app for app in apps if app.has_secret]
+        if not usable:
+            return None
+
+        return min(usable, key=_expense).id
+
+
+def _expense(app: AppStanding) -> tuple[bool, bool, int]:
+    reads_in_batches = app.capabilities.get(ALBUMS_BATCH, {}).get("available", True)
+    return app.cooldown_until is not None, not reads_in_batches, app.id
+
+
+@asynccontextmanager
+async def open_session(
+    settings: Settings,
+    database: Database,
+    redis_client: redis.asyncio.Redis,
+    *,
+    run_id: str | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> AsyncIterator[SpotifySession]:
+    """Open client and credentials over a database and a Redis that stay the caller's.
+
+    Raises:
+        SettingsError: an address is missing.
+        VaultError: a key has the wrong shape.
+    """
+    calls = CallLog()
+    limiter = Limiter(redis_client, settings.key_prefix)
+    vault = Vault(key.get_secret_value() for key in settings.vault_keys)
+    async with TokenEndpoint.open(
+        settings, redis=redis_client, calls=calls, clock=clock, limiter=limiter
+    ) as endpoint:
+        credentials = DatabaseCredentials(database, vault, endpoint, run_id=run_id, clock=clock)
+        try:
+            async with SpotifyClient.open(
+                settings,
+                redis=redis_client,
+                credentials=credentials,
+                apps=DatabaseApps(database, clock=clock),
+                calls=calls,
+                clock=clock,
+                limiter=limiter,
+            ) as client:
+                desk = Desk(
+                    settings=settings,
+                    database=database,
+                    vault=vault,
+                    endpoint=endpoint,
+                    redis=redis_client,
+                    calls=calls,
+                    now=clock,
+                    limiter=limiter,
+                )
+                yield SpotifySession(settings, database, client, credentials, calls, desk)
+        finally:
+            await credentials.aclose()
