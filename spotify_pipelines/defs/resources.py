@@ -97,13 +97,13 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["SpotifySession"]:
+    async def open(self, run_id: str) -> AsyncIterator["SpotifySession"]:
         """Database, client and credentials for one run, closed at the end."""
         from spotify_pipelines.session import open_session
 
         async with self.redis.open() as redis_client:
             with self.postgres.open() as database:
-                async with open_session(self.settings(), database, redis_client) as session:
+                async with open_session(self.settings(), database, redis_client, run_id=run_id) as session:
                     yield session
 
 

@@ -53,7 +53,7 @@ async def account_tokens(
     """
     if config.dry_run:
         refuse_dry_run(context)
-    async with spotify.open() as session:
+    async with spotify.open(context.run_id) as session:
         report = await interruptible(
             refresh_tokens(
                 session.database,

@@ -17,6 +17,8 @@ from spotify_pipelines.defs.assets.results import (
 from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import SpotifyResource
 from spotify_pipelines.defs.tables import table_metadata
+from spotify_pipelines.report import Report
+from spotify_pipelines.session import NO_APP
 from spotify_pipelines.store.tables import Album, AlbumSource, Track
 
 __all__ = ["ASSETS"]
@@ -91,11 +93,14 @@ async def albums(
     What can't be read stays in the queue with its reason and a time for the next try, and is dead after the
     last one. The track list that comes with an album waits there for the asset `tracks`.
     """
-    async with spotify.open() as session:
+    async with spotify.open(context.run_id) as session:
+        catalogue = session.catalogue()
+        if catalogue is None:
+            return materialized(context, Report("albums", notes=[NO_APP]), row_count=session.count(Album))
         report = await interruptible(
             ingest_albums(
                 session.database,
-                session.catalogue(),
+                catalogue,
                 session.calls,
                 run_id=context.run_id,
                 now=utc_now,
@@ -125,11 +130,14 @@ async def tracks(
 
     Fifty came with the album and cost nothing; the rest of a longer album is read page by page.
     """
-    async with spotify.open() as session:
+    async with spotify.open(context.run_id) as session:
+        catalogue = session.catalogue()
+        if catalogue is None:
+            return materialized(context, Report("albums", notes=[NO_APP]), row_count=session.count(Track))
         report = await interruptible(
             read_tracks(
                 session.database,
-                session.catalogue(),
+                catalogue,
                 session.calls,
                 run_id=context.run_id,
                 now=utc_now,
@@ -164,7 +172,7 @@ async def audio_features(
     """
     if config.dry_run:
         refuse_dry_run(context)
-    async with spotify.open() as session:
+    async with spotify.open(context.run_id) as session:
         report = await interruptible(
             fetch_features(
                 session.database,

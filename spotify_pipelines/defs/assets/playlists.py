@@ -166,7 +166,7 @@ async def spotify_playlists(
     """
     if config.dry_run:
         refuse_dry_run(context)
-    async with spotify.open() as session:
+    async with spotify.open(context.run_id) as session:
         report = await interruptible(
             sync_playlists(
                 session.database,

@@ -96,7 +96,7 @@ def materialized(
     context: dg.AssetExecutionContext, report: Report, *, row_count: int | None = None
 ) -> dg.MaterializeResult[None]:
     """The result of a run that really worked: figures, the worst items, and whether every item was done."""
-    context.log.info(report.sentence())
+    context.log.info("\n".join([report.sentence(), *report.notes[:_WORST]]))
     metadata = _metadata(report)
     if row_count is not None:
         metadata["dagster/row_count"] = dg.MetadataValue.int(row_count)
