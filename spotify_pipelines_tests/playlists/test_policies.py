@@ -1,0 +1,348 @@
+"""A policy file is taken with its defaults, or refused with the path and line of everything that is wrong."""
+
+import json
+import random
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from spotify_pipelines.playlists.eligibility import TrackFacts, why_outside
+from spotify_pipelines.playlists.policies import (
+    Policy,
+    PolicyError,
+    parse_policies,
+    policies_json_schema,
+    policy_digest,
+    policy_from_json,
+    policy_to_json,
+)
+from spotify_pipelines.playlists.selection import Rule
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "policies.yaml"
+
+
+def policy(body: str = "") -> Policy:
+    """The policy ``mix`` with these further lines."""
+    return parse_policies(f"policies:\n  - name: mix\n{indented(body)}", "test.yaml").policies[0]
+
+
+def indented(body: str) -> str:
+    return "".join(f"    {line}\n" for line in body.splitlines())
+
+
+def problems(text: str | bytes) -> dict[str, str]:
+    """Path → message of everything that is wrong."""
+    with pytest.raises(PolicyError) as caught:
+        parse_policies(text, "test.yaml")
+    assert str(caught.value).startswith("test.yaml: ")
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def test_the_example_file_is_taken_and_makes_six_playlists_on_three_accounts() -> None:
+    policies = parse_policies(EXAMPLE.read_bytes(), str(EXAMPLE)).policies
+    assert [p.name for p in policies] == ["fresh-finds", "deep-focus"]
+    assert sum(p.playlists_per_account for p in policies) * 3 == 6
+    assert {p.size for p in policies} == {50}
+    assert {p.reshuffle.every_days for p in policies} == {7}
+    fresh, focus = policies
+    assert fresh.cooldown is not None
+    assert (fresh.cooldown.length, fresh.cooldown.scope, fresh.caps.artist) == (21, "playlist", 2)
+    assert set(focus.features.given()) == {"energy", "speechiness"}
+    assert focus.missing_features == "allow"
+
+
+def test_a_name_is_enough_and_the_rest_has_defaults() -> None:
+    made = policy()
+    assert (made.size, made.cooldown, made.caps.artist, made.caps.album) == (50, None, 2, None)
+    assert made.relaxation == (Rule.COOLDOWN, Rule.ALBUM_CAP, Rule.ARTIST_CAP)
+    assert (made.order.gap, made.accounts, made.public) == ("half", "all", False)
+    assert (made.reshuffle.every_days, made.reshuffle.at, made.reshuffle.timezone) == (7, time(4), "UTC")
+
+
+def test_a_policy_can_not_be_changed_after_it_was_read() -> None:
+    made = policy()
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(made, "size", 3)  # noqa: B010
+
+
+def test_plain_yaml_values_mean_what_they_look_like() -> None:
+    made = policy(
+        "pool: {artists: [NO, on, '12:30', 1e]}\nreshuffle: {at: 14:30}\npublic: true\ncaps: {artist: null}"
+    )
+    assert made.pool.artists == ("NO", "on", "12:30", "1e")
+    assert made.reshuffle.at == time(14, 30)
+    assert made.public
+    assert made.caps.artist is None
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "message"),
+    [
+        ("coldown: {days: 3}", "coldown", "unknown key; did you mean cooldown?"),
+        ("caps: {artits: 3}", "caps.artits", "unknown key; did you mean artist?"),
+        ("features: {energi: {min: 0.1}}", "features.energi", "unknown key; did you mean energy?"),
+        ("order: {xyz: 3}", "order.xyz", "unknown key; known here: gap"),
+        ("cooldown: {days: 0}", "cooldown.days", "should be at least 1, got 0"),
+        ("cooldown: {scope: playlist}", "cooldown", "needs either days or draws"),
+        ("cooldown: {days: 3, draws: 2}", "cooldown", "needs either days or draws, not both"),
+        (
+            "cooldown: {draws: 2, scope: fleet}",
+            "cooldown",
+            "counts draws, which only scope playlist has; give days for scope fleet",
+        ),
+        (
+            "cooldown: {days: 3, scope: moon}",
+            "cooldown.scope",
+            "should be 'playlist', 'account', 'policy' or 'fleet', got \"moon\"",
+        ),
+        ("cooldown: 7", "cooldown", "should be a mapping, got 7"),
+        ("size: 0", "size", "should be at least 1, got 0"),
+        ("size: 101", "size", "should be at most 100, got 101"),
+        ("size: 50.0", "size", "should be a whole number, got 50.0"),
+        ("size: '50'", "size", 'should be a whole number, got "50"'),
+        ("size: true", "size", "should be a whole number, got true"),
+        (f"size: {'9' * 5000}", "size", f"'{'9' * 40}' is not a value that is taken here"),
+        ("caps: {artist: 0}", "caps.artist", "should be at least 1, got 0"),
+        ("public: yes", "public", 'should be true or false, got "yes"'),
+        ("pool: some", "pool", 'should be a mapping, got "some"'),
+        ("pool: {artists: []}", "pool.artists", "should not be empty"),
+        ("pool: {artists: Abba}", "pool.artists", 'should be a list, got "Abba"'),
+        ("pool: {albums: [a, b, a]}", "pool.albums", "names a twice"),
+        ("pool: {years: {first: 2001, last: 1999}}", "pool.years", "first (2001) is after last (1999)"),
+        ("pool: {years: {}}", "pool.years", "needs first, last or both"),
+        (
+            "features: {energy: {min: 0.9, max: 0.1}}",
+            "features.energy",
+            "min (0.9) is above max (0.1): no track can pass",
+        ),
+        ("features: {energy: {max: 90}}", "features.energy", "lies between 0 and 1"),
+        ("features: {tempo: {}}", "features.tempo", "needs min, max or both"),
+        ("features: {tempo: {min: .nan}}", "features.tempo.min", 'should be a number, got ".nan"'),
+        ("weights: {freshness: 0.3}", "weights.freshness", "should be a multiple of 0.5, got 0.3"),
+        ("weights: {freshness: 1e999}", "weights.freshness", "'1e999' is not a value that is taken here"),
+        ("relaxation: [cooldown, cooldown]", "relaxation", "names cooldown twice"),
+        (
+            "relaxation: [size]",
+            "relaxation[0]",
+            "should be 'cooldown', 'album_cap' or 'artist_cap', got \"size\"",
+        ),
+        ("order: {gap: wide}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
+        ("order: {gap: 0}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
+        ("name_template: $polcy", "name_template", "unknown name $polcy; did you mean $policy?"),
+        (
+            "description_template: see example.com",
+            "description_template",
+            "Spotify refuses links in a description; leave the address out",
+        ),
+        ("reshuffle: {at: 4:30}", "reshuffle.at", 'should be a local time such as "04:30"'),
+        ("reshuffle: {at: 24:00}", "reshuffle.at", 'should be a local time such as "04:30"'),
+        ("reshuffle: {every_days: 0}", "reshuffle.every_days", "should be at least 1, got 0"),
+        (
+            "reshuffle: {timezone: Europe/Berln}",
+            "reshuffle.timezone",
+            "'Europe/Berln' is not an IANA time zone such as Europe/Berlin; did you mean Europe/Berlin?",
+        ),
+        ("accounts: []", "accounts", "should be all or a list of different account names or ids"),
+        ("accounts: [a, a]", "accounts", "should be all or a list of different account names or ids"),
+        ("size: 3\nsize: 4", "size", "is given twice, first on line 3"),
+        ("size: !!binary abcd", "size", "'abcd' is not a value that is taken here"),
+        ("3: 4", "", "has a key that is not a text"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(body: str, path: str, message: str) -> None:
+    found = problems(f"policies:\n  - name: mix\n{indented(body)}")
+    assert found == {f"policies[0].{path}".removesuffix("."): message}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Upper", "two words", "-dash", "dash-", "a--b", "ümlaut", "x" * 61, "3.5"]
+)
+def test_a_name_that_is_no_slug_is_refused(name: str) -> None:
+    assert "policies[0].name" in problems(f"policies:\n  - name: {json.dumps(name)}\n")
+
+
+def test_every_problem_of_a_file_is_listed_at_once_with_its_line() -> None:
+    text = (
+        "policies:\n  - name: one\n    size: 0\n  - name: two\n    coldown: {}\n  - size: 3\n  - name: one\n"
+    )
+    with pytest.raises(PolicyError) as caught:
+        parse_policies(text, "mine.yaml")
+    assert str(caught.value).splitlines() == [
+        "mine.yaml: 4 problems",
+        "  line 3: policies[0].size: should be at least 1, got 0",
+        "  line 5: policies[1].coldown: unknown key; did you mean cooldown?",
+        "  line 6: policies[2].name: is missing",
+        "  line 7: policies[3].name: one is the name of policies[0] already",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; it needs the key policies"),
+        ("# nothing but a comment\n", "is empty; it needs the key policies"),
+        ("- name: mix\n", "should be a mapping with the key policies"),
+        ("just text", "should be a mapping with the key policies"),
+        (b"policies:\n  - name: \xe9\n", "is not UTF-8 (byte 20)"),
+        (b"\xff\xfep\x00", "is not UTF-8 (byte 0)"),
+        (
+            "policies: [{name: 'mix}]",
+            "is not readable as YAML: while scanning a quoted scalar found unexpected end of stream",
+        ),
+        (
+            "a: &a [x]\npolicies: *a",
+            "is not readable as YAML: aliases (*name) are not taken; write the value out",
+        ),
+        ("policies: " + "[" * 5_000, "is not readable as YAML: nested deeper than 16 levels"),
+        (
+            "policies:\n  - name: mix\n---\nmore: 1\n",
+            "is not readable as YAML: expected a single document in the stream but found another document",
+        ),
+        ("name: mix\x00", "holds a character that YAML forbids (U+0000)"),
+        ("name: \ud800", "holds a character that YAML forbids (U+D800)"),
+        ("x" * 10_000_000, "has 10,000,000 bytes; at most 262,144 are taken"),
+        (
+            "!!python/object/apply:os.system ['true']",
+            "has the tag tag:yaml.org,2002:python/object/apply:os.system, which is not taken",
+        ),
+    ],
+    ids=lambda value: None if len(value) < 60 else f"{len(value)} characters",
+)
+def test_a_file_that_is_no_policy_file_is_refused_with_one_sentence(text: str | bytes, message: str) -> None:
+    assert problems(text) == {"": message}
+
+
+def test_a_billion_laughs_are_not_laughed() -> None:
+    bomb = "a: &a [lol,lol]\n" + "".join(
+        f"{c}: &{c} [*{p},*{p}]\n" for p, c in zip("abcdefg", "bcdefgh", strict=True)
+    )
+    assert "aliases" in problems(bomb)[""]
+
+
+@given(st.text(max_size=80) | st.text("policies:-nm[]{}&*!|>\n '\"#%@", max_size=80))
+def test_any_text_is_taken_or_refused_but_never_crashes(text: str) -> None:
+    with pytest.raises(PolicyError):
+        parse_policies(text, "test.yaml")
+
+
+def test_a_mark_at_the_start_of_the_file_is_no_content() -> None:
+    assert parse_policies(b"\xef\xbb\xbfpolicies: [{name: mix}]", "test.yaml").policies[0].name == "mix"
+
+
+def test_a_cooldown_of_a_week_is_over_after_a_week_and_one_of_a_draw_after_the_next() -> None:
+    week, draw = policy("cooldown: {days: 7}").cooldown, policy("cooldown: {draws: 1}").cooldown
+    assert week is not None
+    assert draw is not None
+    assert [week.holds_back(age) for age in (0, 6, 7)] == [True, True, False]
+    assert [draw.holds_back(age) for age in (0, 1)] == [True, False]
+
+
+def test_a_digest_speaks_of_the_meaning_only() -> None:
+    base = policy("size: 40\ncaps: {artist: 3}")
+    same = [
+        policy("caps:\n  artist: 3   # three\nsize: 40"),
+        policy("size: 40\ncaps: {artist: 3, album: null}\npool: all\norder: {gap: half}\nfeatures: {}"),
+        policy(
+            "size: 40\ncaps: {artist: 3}\nreshuffle: {at: '04:00'}\nrelaxation: [cooldown, album_cap, artist_cap]"
+        ),
+    ]
+    other = [
+        policy("size: 41\ncaps: {artist: 3}"),
+        policy("size: 40"),
+        policy("size: 40\ncaps: {artist: null}"),
+    ]
+    assert {policy_digest(made) for made in same} == {policy_digest(base)}
+    assert policy_digest(base) not in {policy_digest(made) for made in other}
+    assert policy_digest(policy()) == "820b4e2d4ea3df9c611110c734f6b24fc1314ddaba37a0f2413336a77ab988bb"
+
+
+def test_a_policy_survives_the_way_through_the_database() -> None:
+    for made in (
+        *parse_policies(EXAMPLE.read_text(), "").policies,
+        policy("accounts: [ana, bo]\norder: {gap: 4}"),
+    ):
+        stored = json.loads(json.dumps(policy_to_json(made)))
+        shuffled = dict(random.Random(1).sample(list(stored.items()), len(stored)))
+        assert policy_from_json(shuffled) == made
+        assert policy_digest(policy_from_json(shuffled)) == policy_digest(made)
+
+
+def test_a_stored_policy_that_is_no_policy_is_refused_with_its_name() -> None:
+    with pytest.raises(PolicyError, match="mix: size: should be at most 100, got 500"):
+        policy_from_json({"name": "mix", "size": 500})
+
+
+def test_the_schema_for_editors_names_every_key_and_forbids_others() -> None:
+    schema = policies_json_schema()
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    definitions: dict[str, Any] = schema["$defs"]
+    assert set(definitions["Policy"]["properties"]) == set(policy_to_json(policy()))
+    assert definitions["Policy"]["required"] == ["name"]
+    assert definitions["Policy"]["additionalProperties"] is False
+    assert definitions["Reshuffle"]["properties"]["at"]["pattern"]
+    json.dumps(schema)
+
+
+FACTS = TrackFacts(
+    artists={"id-1", "Ana"},
+    album_id="album-1",
+    year=1999,
+    explicit=False,
+    features={"energy": 0.5, "tempo": None},
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", None),
+        ("pool: {artists: [Ana]}", None),
+        ("pool: {artists: [id-1, other]}", None),
+        ("pool: {artists: [other]}", "credits none of the policy's artists"),
+        ("pool: {albums: [album-1]}", None),
+        ("pool: {albums: [album-2]}", "not on one of the policy's albums"),
+        ("pool: {years: {first: 1999, last: 1999}}", None),
+        ("pool: {years: {first: 2000}}", "released in 1999, outside the policy's years"),
+        ("pool: {years: {last: 1998}}", "released in 1999, outside the policy's years"),
+        ("pool: {explicit: exclude}", None),
+        ("pool: {explicit: only}", "not known to be explicit"),
+        ("features: {energy: {min: 0.5, max: 0.5}}", None),
+        ("features: {energy: {min: 0.51}}", "energy 0.5 is outside the policy's window"),
+        ("features: {energy: {max: 0}}", "energy 0.5 is outside the policy's window"),
+        ("features: {tempo: {min: 100}}", None),
+        ("features: {valence: {min: 0.1}}", None),
+        ("features: {tempo: {min: 100}}\nmissing_features: exclude", "has no tempo"),
+        ("features: {valence: {min: 0.1}}\nmissing_features: exclude", "has no valence"),
+    ],
+)
+def test_a_track_lies_in_the_pool_or_is_told_why_not(body: str, reason: str | None) -> None:
+    assert why_outside(policy(body), FACTS) == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("pool: {years: {last: 2000}}", "released in an unknown year, outside the policy's years"),
+        ("pool: {explicit: exclude}", "explicit, or not known to be clean"),
+        ("pool: {explicit: only}", "not known to be explicit"),
+        ("pool: {albums: [album-1]}", "not on one of the policy's albums"),
+        ("features: {energy: {min: 0.1}}\nmissing_features: exclude", "has no energy"),
+        ("features: {energy: {min: 0.1}}", None),
+    ],
+)
+def test_what_is_unknown_of_a_track_has_a_defined_answer(body: str, reason: str | None) -> None:
+    assert why_outside(policy(body), TrackFacts(artists=())) == reason
+
+
+def test_a_feature_that_is_not_a_number_is_missing() -> None:
+    facts = TrackFacts(artists=(), features={"energy": float("nan")})
+    assert why_outside(policy("features: {energy: {min: 0.1}}"), facts) is None
+    assert (
+        why_outside(policy("features: {energy: {min: 0.1}}\nmissing_features: exclude"), facts)
+        == "has no energy"
+    )
