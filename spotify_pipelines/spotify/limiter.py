@@ -335,8 +335,7 @@ class Limiter:
         demand = Demand(app, Pace.of(app_limit), account if account_pace else None, account_pace, horizon)
         started = self._now()
         while True:
-            asked = self._now()
-            buckets, booking = await self._book(demand)
+            asked, buckets, booking = await self._book(demand)
             if not booking.granted:
                 await self._sleep(max(booking.wait, 0.001) * (1 + 0.1 * self._rng.random()))
             elif await self._wait_for(buckets, booking, asked):
@@ -365,7 +364,9 @@ class Limiter:
         # A process that was frozen has missed its turn: taking it now could make a window too full.
         return self._now() - due <= REDIS_TIMEOUT
 
-    async def _book(self, demand: Demand) -> tuple[Buckets, Booking]:
+    async def _book(self, demand: Demand) -> tuple[float, Buckets, Booking]:
+        """The booking, where it was made, and our time just before it, from which its wait counts."""
+        asked = self._now()
         if self._away_until is None or self._now() >= self._away_until:
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT):
@@ -376,11 +377,11 @@ class Limiter:
                     drained = demand.app in self._to_drain
                     booking = await self._shared.book(demand, drained=drained)
                     self._to_drain.discard(demand.app)
-                    return self._shared, booking
+                    return asked, self._shared, booking
             except (RedisError, OSError) as error:
                 self._leave(error)
         self._to_drain.add(demand.app)
-        return self._local, await self._local.book(demand)
+        return self._now(), self._local, await self._local.book(demand)
 
     async def _holds(self, buckets: Buckets, booking: Booking) -> bool:
         try:
