@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotify_pipelines.simulator import oauth, reccobeats, web_catalogue, web_playlists
 from spotify_pipelines.simulator.control import control_routes
@@ -25,7 +27,23 @@ def create_app(state: SimulatorState) -> Starlette:
         *oauth.ENDPOINTS,
         *reccobeats.ENDPOINTS,
     )
-    return Starlette(routes=[*control_routes(state), *_service_routes(state, endpoints)])
+    return Starlette(
+        routes=[*control_routes(state), *_service_routes(state, endpoints)],
+        middleware=[Middleware(_TrailingSlashes)],
+    )
+
+
+class _TrailingSlashes:
+    """``/v1/me/`` is ``/v1/me``: Spotify doesn't mind, and spotipy counts on it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/") or "/", "raw_path": b""}
+        await self._app(scope, receive, send)
 
 
 def _service_routes(state: SimulatorState, endpoints: Iterable[Endpoint]) -> list[Route]:

@@ -308,6 +308,7 @@ class _Row:
         return value
 
     def track(self) -> Track:
+        self.release_date()
         source = self._feature_source()
         return Track(
             id=self.spotify_id("track_id"),

@@ -1,7 +1,6 @@
-"""A simulator of each test's own, with two apps (one per dialect) and two users, and clients to call it."""
+"""A simulator that is fresh for each test, with two apps (one per dialect) and two users, and clients to call it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,16 +16,23 @@ REDIRECT_URI = "http://127.0.0.1:8888/callback"
 ApiFactory = Callable[..., httpx.Client]
 
 
-@pytest.fixture
-def simulator(tmp_path: Path) -> Iterator[RunningSimulator]:
-    """Apps ``classic`` and ``reduced``, users ``ann`` and ``bob``; 60 albums."""
-    with running_simulator(tmp_path / "state") as running:
-        control = running.control
-        control.add_client("classic", "secret", regime="extended", redirect_uris=[REDIRECT_URI])
-        control.add_client("reduced", "secret", regime="development", redirect_uris=[REDIRECT_URI])
-        control.add_user("ann", display_name="Ann")
-        control.add_user("bob", display_name="Bob", country="US")
+@pytest.fixture(scope="module")
+def shared_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
+    """One server for the tests of a module, with 60 albums."""
+    with running_simulator(tmp_path_factory.mktemp("simulator")) as running:
         yield running
+
+
+@pytest.fixture
+def simulator(shared_simulator: RunningSimulator) -> RunningSimulator:
+    """Fresh for each test: apps ``classic`` and ``reduced``, users ``ann`` and ``bob``, nothing else."""
+    control = shared_simulator.control
+    control.reset()
+    control.add_client("classic", "secret", regime="extended", redirect_uris=[REDIRECT_URI])
+    control.add_client("reduced", "secret", regime="development", redirect_uris=[REDIRECT_URI])
+    control.add_user("ann", display_name="Ann")
+    control.add_user("bob", display_name="Bob", country="US")
+    return shared_simulator
 
 
 @pytest.fixture
