@@ -10,7 +10,7 @@ import dagster as dg
 
 from spotify_pipelines.defs.names import JOB_TAG, NARROW_TAG, Narrow
 
-__all__ = ["JOB_NAMES", "NIGHTLY", "build_jobs"]
+__all__ = ["JOBS", "JOB_NAMES", "NIGHTLY"]
 
 NIGHTLY = "nightly"
 
@@ -70,14 +70,13 @@ _JOBS = (
 JOB_NAMES = tuple(job.name for job in _JOBS)
 
 
-def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """All jobs; each is told apart by tags, which config given at launch can't replace."""
-    return [
-        dg.define_asset_job(
-            job.name,
-            selection=dg.AssetSelection.assets(*job.assets),
-            description=job.description,
-            tags={JOB_TAG: job.name} | ({NARROW_TAG: job.narrow.value} if job.narrow else {}),
-        )
-        for job in _JOBS
-    ]
+JOBS = [
+    dg.define_asset_job(
+        job.name,
+        selection=dg.AssetSelection.assets(*job.assets),
+        description=job.description,
+        tags={JOB_TAG: job.name} | ({NARROW_TAG: job.narrow.value} if job.narrow else {}),
+    )
+    for job in _JOBS
+]
+"""All jobs; each is told apart by tags, which config given at launch can't replace."""
