@@ -29,6 +29,7 @@ __all__ = [
     "DetailsChange",
     "Look",
     "Sight",
+    "SyncNeeds",
     "Write",
     "details_change",
     "items_hash",
@@ -36,6 +37,7 @@ __all__ = [
     "look_calls",
     "look_for",
     "may_send_again",
+    "minimum_by_endpoint",
     "minimum_calls",
     "sight_of",
     "writes_for",
@@ -152,19 +154,51 @@ def look_calls(look: Look, *, existing_due: int, library: int) -> int:
     return {Look.NONE: 0, Look.LISTING: listing_pages(library), Look.SINGLE: existing_due}[look]
 
 
-def minimum_calls(*, existing_due: int, library: int, unresolved: bool, moved: int, writes: int) -> int:
-    """The fewest calls of an account's sync, by the formula of this module.
+@dataclass(slots=True)
+class SyncNeeds:
+    """What an account's sync turned out to need.
 
-    Args:
+    Attributes:
         existing_due: due playlists that were on Spotify when the sync began.
         library: playlists in the account's library, as the look showed it.
         unresolved: the outcome of a sent creation had to be found out.
         moved: due playlists with a snapshot id that is none of ours.
-        writes: writing calls that were needed.
+        creations: playlists to be created.
+        items: playlists to be filled, or whose items differ.
+        details: playlists whose name, description or visibility differs.
     """
-    look = look_for(existing_due=existing_due, library=library, unresolved=unresolved)
-    reads = moved if look is Look.LISTING else 0
-    return look_calls(look, existing_due=existing_due, library=library) + reads + writes
+
+    existing_due: int = 0
+    library: int = 0
+    unresolved: bool = False
+    moved: int = 0
+    creations: int = 0
+    items: int = 0
+    details: int = 0
+
+
+def minimum_by_endpoint(needs: SyncNeeds) -> dict[str, int]:
+    """The fewest calls of an account's sync, by the formula of this module; endpoints without any left out."""
+    look = look_for(existing_due=needs.existing_due, library=needs.library, unresolved=needs.unresolved)
+    looks = look_calls(look, existing_due=needs.existing_due, library=needs.library)
+    reads = needs.moved if look is Look.LISTING else 0
+    calls = {
+        "GET /me/playlists": looks if look is Look.LISTING else 0,
+        "GET /playlists/{id}": reads + (looks if look is Look.SINGLE else 0),
+        "POST /me/playlists": needs.creations,
+        "PUT /playlists/{id}": needs.details,
+        "PUT /playlists/{id}/items": needs.items,
+    }
+    return {endpoint: number for endpoint, number in calls.items() if number}
+
+
+def minimum_calls(needs: SyncNeeds) -> int:
+    """The sum of ``minimum_by_endpoint``.
+
+    >>> minimum_calls(SyncNeeds(creations=6, items=6)), minimum_calls(SyncNeeds(existing_due=6, library=6, items=6))
+    (12, 7)
+    """
+    return sum(minimum_by_endpoint(needs).values())
 
 
 def sight_of(present: bool, snapshot_id: str | None, ours: Collection[str]) -> Sight:

@@ -12,6 +12,7 @@ from spotify_pipelines.playlists.call_plan import (
     DetailsChange,
     Look,
     Sight,
+    SyncNeeds,
     Write,
     details_change,
     items_hash,
@@ -19,6 +20,7 @@ from spotify_pipelines.playlists.call_plan import (
     look_calls,
     look_for,
     may_send_again,
+    minimum_by_endpoint,
     minimum_calls,
     sight_of,
     writes_for,
@@ -90,25 +92,39 @@ def test_the_cheaper_look_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("existing_due", "library", "unresolved", "moved", "writes", "expected"),
+    ("needs", "expected"),
     [
-        pytest.param(0, 40, False, 0, 0, 0, id="nothing due"),
-        pytest.param(0, 0, False, 0, 12, 12, id="six new playlists: create and fill"),
-        pytest.param(6, 6, False, 0, 6, 7, id="six reshuffled: one page, six writes"),
-        pytest.param(6, 6, False, 1, 6, 8, id="one of them edited by hand: its items are read"),
-        pytest.param(1, 200, False, 1, 1, 2, id="a single read shows the items too"),
-        pytest.param(0, 1, True, 0, 1, 2, id="adopted and filled"),
+        pytest.param(SyncNeeds(library=40), {}, id="nothing due"),
+        pytest.param(
+            SyncNeeds(creations=6, items=6),
+            {"POST /me/playlists": 6, "PUT /playlists/{id}/items": 6},
+            id="six new playlists: create and fill",
+        ),
+        pytest.param(
+            SyncNeeds(existing_due=6, library=6, items=6),
+            {"GET /me/playlists": 1, "PUT /playlists/{id}/items": 6},
+            id="six reshuffled: one page, six writes",
+        ),
+        pytest.param(
+            SyncNeeds(existing_due=6, library=6, items=6, moved=1),
+            {"GET /me/playlists": 1, "GET /playlists/{id}": 1, "PUT /playlists/{id}/items": 6},
+            id="one of them edited by hand: its items are read",
+        ),
+        pytest.param(
+            SyncNeeds(existing_due=1, library=200, moved=1, details=1),
+            {"GET /playlists/{id}": 1, "PUT /playlists/{id}": 1},
+            id="a single read shows the items too",
+        ),
+        pytest.param(
+            SyncNeeds(library=1, unresolved=True, items=1),
+            {"GET /me/playlists": 1, "PUT /playlists/{id}/items": 1},
+            id="adopted and filled",
+        ),
     ],
 )
-def test_the_minimum_follows_the_published_formula(
-    *, existing_due: int, library: int, unresolved: bool, moved: int, writes: int, expected: int
-) -> None:
-    assert (
-        minimum_calls(
-            existing_due=existing_due, library=library, unresolved=unresolved, moved=moved, writes=writes
-        )
-        == expected
-    )
+def test_the_minimum_follows_the_published_formula(needs: SyncNeeds, expected: dict[str, int]) -> None:
+    assert minimum_by_endpoint(needs) == expected
+    assert minimum_calls(needs) == sum(expected.values())
 
 
 @given(existing_due=st.integers(0, 300), library=st.integers(0, 11_000), unresolved=st.booleans())

@@ -1,0 +1,281 @@
+"""What a sync writes down about a playlist: each fact in one transaction, fenced by the account's lease.
+
+What belongs here: the confirmed state, intents, history and failures as rows. What does not: any call to Spotify
+and the decision that leads to one (``lane``, ``creation``).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from spotify_pipelines.playlists.account_lease import AccountLease
+from spotify_pipelines.playlists.call_plan import Content
+from spotify_pipelines.playlists.desired import Target
+from spotify_pipelines.playlists.history import Action, record
+from spotify_pipelines.playlists.look import Seen
+from spotify_pipelines.spotify.models import PlaylistSummary
+from spotify_pipelines.store import intents
+from spotify_pipelines.store import playlists as store
+
+__all__ = ["Records"]
+
+_NOTHING_CONFIRMED: Final = {
+    "confirmed_snapshot_row": None,
+    "confirmed_items_hash": None,
+    "confirmed_name": None,
+    "confirmed_description": None,
+    "confirmed_public": None,
+    "confirmed_snapshot_id": None,
+}
+
+
+class Records:
+    """Writes under one account's lease.
+
+    Every method raises LeaseLost, and writes nothing, where the lease is somebody else's by now.
+    """
+
+    def __init__(self, lease: AccountLease, *, run_id: str, now: Callable[[], datetime]) -> None:
+        self._lease = lease
+        self._run_id = run_id
+        self._now = now
+
+    def may_write(self) -> None:
+        """Make sure that the lease is ours, for calls that no other record precedes."""
+        self._lease.check()
+
+    def given_snapshot_ids(self, targets: list[Target]) -> dict[int, set[str]]:
+        """Every snapshot id that Spotify ever gave us, by playlist."""
+        with self._lease.transaction() as session:
+            found = store.given_snapshot_ids(session, [target.row.id for target in targets])
+        for target in targets:
+            if target.row.confirmed_snapshot_id:
+                found[target.row.id].add(target.row.confirmed_snapshot_id)
+        return found
+
+    def uris(self, target: Target) -> list[str]:
+        """What the playlist should hold, in order."""
+        with self._lease.transaction() as session:
+            tracks = store.tracks_of(session, target.row.snapshot_row)
+        return [f"spotify:track:{track_id}" for track_id in tracks]
+
+    # ── creation ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def creation_sent(self, target: Target, marker: str, intent_id: int | None) -> int:
+        """The intent of a creation that is sent as soon as this returns; its id."""
+        with self._lease.transaction() as session:
+            if intent_id is None:
+                return intents.open_and_send(session, target.row.id, marker, self._now())
+            intents.mark_sent(session, intent_id, self._now())
+            return intent_id
+
+    def creation_refused(self, intent_id: int, earlier_sent_at: datetime | None) -> None:
+        """The creation surely had no effect."""
+        with self._lease.transaction() as session:
+            intents.mark_refused(session, intent_id, earlier_sent_at)
+
+    def created(
+        self, target: Target, intent_id: int, playlist: PlaylistSummary, content: Content, action: Action
+    ) -> None:
+        """The playlist exists; ``action`` says whether it was created or adopted."""
+        now = self._now()
+        with self._lease.transaction() as session:
+            intents.finish(session, intent_id, playlist.id, now)
+            store.set_playlist(
+                session,
+                target.row.id,
+                status="active",
+                spotify_id=playlist.id,
+                confirmed_name=content.name,
+                confirmed_description=content.description,
+                confirmed_public=content.public,
+                confirmed_snapshot_id=playlist.snapshot_id,
+                confirmed_at=now,
+            )
+            self._record(
+                session,
+                target,
+                action,
+                reason="found by its marker" if action is Action.ADOPTED else None,
+                after=_details(content) | {"spotify_id": playlist.id, "snapshot_id": playlist.snapshot_id},
+                calls=int(action is Action.CREATED),
+            )
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def gone(self, target: Target) -> Action:
+        """The owner has unfollowed the playlist, which is how one is deleted."""
+        with self._lease.transaction() as session:
+            intents.abandon(session, target.row.id, self._now())
+            store.set_playlist(
+                session, target.row.id, status="planned", spotify_id=None, **_NOTHING_CONFIRMED
+            )
+            self._record(
+                session,
+                target,
+                Action.DRIFT_FOUND,
+                reason="no longer in the account's library",
+                before=_confirmed(target),
+            )
+        return Action.DRIFT_FOUND
+
+    def left_deleted(self, target: Target) -> Action:
+        """The owner deleted the playlist, and its policy leaves it so."""
+        with self._lease.transaction() as session:
+            store.retire(session, target.row.id, self._now())
+            store.set_playlist(session, target.row.id, sync_error=store.DELETED_BY_OWNER)
+            self._record(session, target, Action.RETIRED, reason=store.DELETED_BY_OWNER)
+        return Action.RETIRED
+
+    def moved(self, target: Target, known: Content, desired: Content, seen: Seen) -> tuple[Action, ...]:
+        """What a playlist holds that was changed by somebody, or by a write whose answer was lost.
+
+        Args:
+            target: the playlist.
+            known: what we thought it held.
+            desired: what it should hold; found so, it is no drift.
+            seen: what it does hold.
+        """
+        found = seen.content
+        if found is None:
+            return ()
+        drift = _differences(found, known, desired)
+        arrived = found.items_hash == desired.items_hash != known.items_hash
+        values: dict[str, Any] = {
+            "confirmed_items_hash": found.items_hash,
+            "confirmed_name": found.name,
+            "confirmed_description": found.description,
+            "confirmed_snapshot_id": seen.snapshot_id,
+            "confirmed_at": self._now(),
+        }
+        if found.items_hash != known.items_hash:
+            values["confirmed_snapshot_row"] = target.row.snapshot_row if arrived else None
+        with self._lease.transaction() as session:
+            store.set_playlist(session, target.row.id, **values)
+            if arrived:
+                store.publish_snapshot(session, target.row.snapshot_row, self._now())
+                self._record(session, target, Action.SYNCED, reason="an earlier write had arrived")
+            if drift:
+                self._record(
+                    session,
+                    target,
+                    Action.DRIFT_FOUND,
+                    reason=f"changed by hand: {', '.join(drift)}",
+                    before=_confirmed(target),
+                    after=_details(found) | {"snapshot_id": seen.snapshot_id, "items": list(seen.uris)},
+                )
+        return (Action.SYNCED,) * arrived + (Action.DRIFT_FOUND,) * bool(drift)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def details_written(self, target: Target, before: Content, after: Content) -> Action:
+        """Spotify took name, description or visibility."""
+        with self._lease.transaction() as session:
+            store.set_playlist(
+                session,
+                target.row.id,
+                confirmed_name=after.name,
+                confirmed_description=after.description,
+                confirmed_public=after.public,
+                confirmed_at=self._now(),
+            )
+            self._record(
+                session, target, Action.RENAMED, before=_details(before), after=_details(after), calls=1
+            )
+        return Action.RENAMED
+
+    def items_written(
+        self, target: Target, before: Content, after: Content, snapshot_id: str | None
+    ) -> Action:
+        """Spotify took the items, and calls this version ``snapshot_id``."""
+        row, now = target.row, self._now()
+        replaced = row.confirmed_snapshot_row
+        action = Action.RESHUFFLED if replaced not in (None, row.snapshot_row) else Action.SYNCED
+        with self._lease.transaction() as session:
+            store.set_playlist(
+                session,
+                row.id,
+                confirmed_snapshot_row=row.snapshot_row,
+                confirmed_items_hash=after.items_hash,
+                confirmed_snapshot_id=snapshot_id,
+                confirmed_at=now,
+            )
+            store.publish_snapshot(session, row.snapshot_row, now)
+            self._record(
+                session,
+                target,
+                action,
+                before={"snapshot_row": replaced, "items_hash": before.items_hash},
+                after={
+                    "snapshot_row": row.snapshot_row,
+                    "items_hash": after.items_hash,
+                    "snapshot_id": snapshot_id,
+                },
+                calls=1,
+            )
+        return action
+
+    # ── outcome ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def settled(self, target: Target) -> None:
+        """The playlist is as desired; earlier trouble is over."""
+        row = target.row
+        if row.sync_error is not None or row.sync_failures or row.sync_not_before is not None:
+            with self._lease.transaction() as session:
+                store.set_playlist(session, row.id, sync_error=None, sync_failures=0, sync_not_before=None)
+
+    def postponed(self, target: Target, until: datetime) -> None:
+        """The playlist is left alone until then."""
+        with self._lease.transaction() as session:
+            store.set_playlist(session, target.row.id, sync_not_before=until)
+
+    def failed(self, target: Target, reason: str, *, vanished: bool) -> None:
+        """The playlist could not be synced; ``vanished``: nothing that was confirmed can be relied on."""
+        doubt = {"confirmed_snapshot_id": None} if vanished else {}
+        with self._lease.transaction() as session:
+            store.set_playlist(
+                session,
+                target.row.id,
+                sync_error=reason,
+                sync_failures=target.row.sync_failures + 1,
+                **doubt,
+            )
+
+    def _record(self, session: Session, target: Target, action: Action, **more: Any) -> None:
+        record(
+            session,
+            target.row.id,
+            action,
+            label=target.row.label,
+            at=self._now(),
+            run_id=self._run_id,
+            **more,
+        )
+
+
+def _differences(found: Content, known: Content, desired: Content) -> list[str]:
+    """What is neither as we left it nor as it should be."""
+    fields = {"items": "items_hash", "name": "name", "description": "description"}
+    return [
+        what
+        for what, name in fields.items()
+        if getattr(found, name) not in (getattr(known, name), getattr(desired, name))
+    ]
+
+
+def _details(content: Content) -> dict[str, Any]:
+    return {"name": content.name, "description": content.description, "public": content.public}
+
+
+def _confirmed(target: Target) -> dict[str, Any]:
+    row = target.row
+    return {
+        "spotify_id": row.spotify_id,
+        "snapshot_row": row.confirmed_snapshot_row,
+        "items_hash": row.confirmed_items_hash,
+        "name": row.confirmed_name,
+        "description": row.confirmed_description,
+        "snapshot_id": row.confirmed_snapshot_id,
+    }

@@ -1,0 +1,324 @@
+"""What each playlist should hold in its current cycle: the asset ``playlist_snapshots``.
+
+What belongs here: which playlists are due for a draw, the draw itself out of the pure parts, and its record. What
+does not: the rules (``selection``, ``order``), anything on Spotify (a draw costs no call, so it is done for
+accounts in quarantine as well).
+
+Each draw is committed on its own. Where nothing is due, nothing is written and the catalogue is not read.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from spotify_pipelines.playlists import order, selection
+from spotify_pipelines.playlists.call_plan import items_hash
+from spotify_pipelines.playlists.cycles import Cycle, current_cycle
+from spotify_pipelines.playlists.figures import jaccard, snapshot_figures
+from spotify_pipelines.playlists.order import Arrangement, OrderTrack, arrange
+from spotify_pipelines.playlists.policies import Policy, policy_digest, policy_from_json
+from spotify_pipelines.playlists.pool import PolicyPool, Pools
+from spotify_pipelines.playlists.randomness import derive_seed
+from spotify_pipelines.playlists.selection import Pick, select
+from spotify_pipelines.playlists.uses import Ages, Uses, freshness_of, resting
+from spotify_pipelines.report import Failure, Report
+from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.playlists import DrawRow
+from spotify_pipelines.store.policies import active_policies
+
+__all__ = ["ALGORITHM", "Draw", "build_snapshots", "draw", "why_due"]
+
+_log = structlog.get_logger(__name__)
+
+ALGORITHM: Final = f"selection {selection.ALGORITHM_VERSION}, order {order.ALGORITHM_VERSION}"
+_RETRY_AFTER: Final = timedelta(hours=1)
+_TOP_ARTISTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """One playlist that is drawn now, and why."""
+
+    row: DrawRow
+    policy: Policy
+    cycle: Cycle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a draw came out as; everything in it is stored."""
+
+    track_ids: tuple[str, ...]
+    picks: dict[str, Pick]
+    seed: bytes
+    input_digest: str
+    figures: dict[str, Any]
+
+
+def why_due(row: DrawRow, cycle: Cycle, *, force: bool) -> str | None:
+    """Why a playlist has to be drawn now; None if it need not be."""
+    if row.snapshot_id is None or row.cycle is None:
+        return "first draw"
+    if row.snapshot_policy_id != row.policy_id:
+        return "policy changed"
+    if row.cycle < cycle.number:
+        return "new cycle"
+    if row.holds_unplayable:
+        return "track unplayable"
+    return "forced" if force else None
+
+
+def build_snapshots(
+    database: Database,
+    *,
+    run_id: str,
+    now: Callable[[], datetime],
+    playlist_ids: Sequence[int] = (),
+    account_ids: Sequence[int] = (),
+    policy: str | None = None,
+    limit: int | None = None,
+    only_due: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[..., None] | None = None,
+) -> Report:
+    """Draw every playlist that lacks a snapshot for its cycle and policy version, in order of their ids.
+
+    Args:
+        database: the truth.
+        run_id: stands in the snapshots.
+        now: the clock (aware UTC); one moment holds for the whole run.
+        playlist_ids: only these; empty: all.
+        account_ids: only playlists of these accounts; empty: all.
+        policy: only playlists of this policy.
+        limit: at most so many draws.
+        only_due: only playlists whose next reshuffle has come.
+        force: draw anew also where nothing asks for it.
+        dry_run: draw and report, store nothing.
+        progress: called with (done, total) after each draw.
+    """
+    moment = now()
+    with database.transaction() as session:
+        rows = store.draw_rows(
+            session,
+            playlist_ids=playlist_ids,
+            account_ids=account_ids,
+            policy=policy,
+            due_at=moment if only_due else None,
+        )
+        definitions = {row.id: policy_from_json(row.definition) for row in active_policies(session)}
+        salt = store.installation_salt(session)
+    due = _due(rows, definitions, moment, force=force)
+    report = Report("playlists", requested=len(rows), unchanged=len(rows) - len(due))
+    if limit is not None and len(due) > limit:
+        report.notes.append(f"{len(due) - limit} more are due, beyond the limit of {limit}")
+        report.requested -= len(due) - limit
+        due = due[:limit]
+    run = _Run(
+        database=database,
+        run_id=run_id,
+        now=moment,
+        salt=salt,
+        pools=Pools(database, definitions.values()),
+        uses=Uses(database, {each.row.id for each in due}, moment),
+        dry_run=dry_run,
+        report=report,
+    )
+    for done, each in enumerate(due, start=1):
+        run.draw(each)
+        if progress is not None:
+            progress(done, len(due))
+    report.rows.sort(key=lambda row: -int(row["relaxed"] or 0))
+    if due:
+        _log.info("snapshots.built", run_id=run_id, summary=report.sentence(), dry_run=dry_run)
+    return report
+
+
+def _due(rows: Sequence[DrawRow], policies: dict[int, Policy], now: datetime, *, force: bool) -> list[_Due]:
+    due = []
+    for row in rows:
+        policy = policies[row.policy_id]
+        cycle = _cycle(row, policy, now)
+        reason = why_due(row, cycle, force=force)
+        if reason is not None:
+            due.append(_Due(row, policy, cycle, reason))
+    return due
+
+
+def _cycle(row: DrawRow, policy: Policy, now: datetime) -> Cycle:
+    rule = policy.reshuffle
+    return current_cycle(
+        every_days=rule.every_days, at=rule.at, timezone=rule.timezone, anchor=row.anchor, now=now
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run over the due playlists: what its draws share."""
+
+    database: Database
+    run_id: str
+    now: datetime
+    salt: str
+    pools: Pools
+    uses: Uses
+    dry_run: bool
+    report: Report
+
+    def draw(self, due: _Due) -> None:
+        """Draw one playlist and store the draw, or take down why there is none."""
+        row, policy, cycle = due.row, due.policy, due.cycle
+        pool = self.pools.of(policy)
+        with self.database.transaction() as session:
+            number = store.next_draw(session, row.id, cycle.number)
+            before = store.tracks_of(session, row.snapshot_id) if row.snapshot_id else []
+        seed = derive_seed(
+            "snapshot", self.salt, row.account_name, row.policy_name, row.sequence, cycle.number, number
+        )
+        found = draw(policy, pool, self.uses.ages(row, policy, cycle.starts_at), seed=seed, before=before)
+        if not found.track_ids:
+            self._fail(due, pool)
+            return
+        self.uses.add(row, found.track_ids, cycle.starts_at)
+        if not self.dry_run and not self._store(due, number, found):
+            self.report.unchanged += 1
+            self.report.notes.append(f"another run drew playlist {row.label} meanwhile; its draw stands")
+            return
+        self.report.changed += 1
+        self.report.rows.append(_row(due, found, before))
+
+    def _fail(self, due: _Due, pool: PolicyPool) -> None:
+        reason = "No track obeys the rules that may not give way."
+        if not len(pool.tracks):
+            reason = pool.why_empty()
+        self.report.failed.append(Failure(f"playlist {due.row.label}", reason, "EmptyPool"))
+        _log.warning("playlist.not_drawn", playlist=due.row.label, reason=reason, run_id=self.run_id)
+        if not self.dry_run:
+            with self.database.transaction() as session:
+                # Else it would be due at every look until somebody mends the pool.
+                store.set_playlist(
+                    session, due.row.id, next_reshuffle_at=min(due.cycle.next_at, self.now + _RETRY_AFTER)
+                )
+
+    def _store(self, due: _Due, number: int, found: Draw) -> bool:
+        """Whether the draw was stored; not, if another run had stored the same one."""
+        row = due.row
+        with self.database.transaction() as session:
+            stored = store.store_snapshot(
+                session,
+                {
+                    "playlist_id": row.id,
+                    "policy_id": row.policy_id,
+                    "cycle": due.cycle.number,
+                    "draw": number,
+                    "reason": due.reason,
+                    "seed": found.seed.hex(),
+                    "algorithm": ALGORITHM,
+                    "input_digest": found.input_digest,
+                    "items_hash": items_hash([f"spotify:track:{track_id}" for track_id in found.track_ids]),
+                    "figures": found.figures,
+                    "created_at": self.now,
+                    "run_id": self.run_id,
+                },
+                [
+                    _track(position, found.picks[track_id])
+                    for position, track_id in enumerate(found.track_ids)
+                ],
+            )
+            if stored is not None and row.next_reshuffle_at != due.cycle.next_at:
+                store.set_playlist(session, row.id, next_reshuffle_at=due.cycle.next_at)
+        return stored is not None
+
+
+def draw(policy: Policy, pool: PolicyPool, ages: Ages, *, seed: bytes, before: Sequence[str]) -> Draw:
+    """One draw under a policy: tracks, their order, and the figures of both. The same inputs, the same draw."""
+    rests, fresh = resting(policy, ages), freshness_of(policy, ages)
+    chosen = select(
+        pool.tracks,
+        size=policy.size,
+        seed=seed,
+        artist_cap=policy.caps.artist,
+        album_cap=policy.caps.album,
+        cooldown=policy.cooldown.length if policy.cooldown else 0,
+        resting=rests,
+        freshness=fresh,
+        relaxation=policy.relaxation,
+    )
+    placed = arrange(
+        [OrderTrack(track_id, pool.credits(track_id)) for track_id in chosen.track_ids],
+        gap=policy.order.gap,
+        seed=seed,
+    )
+    inputs = derive_seed(
+        pool.digest,
+        policy_digest(policy),
+        json.dumps([sorted(rests.items()), sorted(fresh.items())], separators=(",", ":")),
+    )
+    return Draw(
+        track_ids=placed.track_ids,
+        picks={pick.track_id: pick for pick in chosen.picks},
+        seed=seed,
+        input_digest=hashlib.sha256(inputs).hexdigest(),
+        figures=_figures(policy, pool, placed, ages)
+        | {
+            "size_asked": policy.size,
+            "shortfall": chosen.shortfall,
+            "relaxed": len(chosen.relaxed),
+            "rejections": [asdict(each) for each in chosen.rejections],
+            "jaccard_with_last": jaccard(placed.track_ids, before) if before else None,
+        },
+    )
+
+
+def _figures(policy: Policy, pool: PolicyPool, placed: Arrangement, ages: Ages) -> dict[str, Any]:
+    credits_ = [pool.credits(track_id) for track_id in placed.track_ids]
+    figures = snapshot_figures(
+        placed.track_ids,
+        credits_,
+        albums=[pool.album(track_id) for track_id in placed.track_ids],
+        artist_cap=policy.caps.artist,
+        album_cap=policy.caps.album,
+        ages=ages.days,
+    )
+    counts = Counter(artist for artists in credits_ for artist in artists)
+    top = sorted(counts, key=lambda artist: (-counts[artist], pool.artist_name(artist)))[:_TOP_ARTISTS]
+    return asdict(figures) | {
+        "top_artists": [pool.artist_name(artist) for artist in top],
+        "pool": len(pool.tracks),
+        "gap_target": placed.target,
+        "gap_bound": placed.upper_bound,
+    }
+
+
+def _track(position: int, pick: Pick) -> dict[str, Any]:
+    return {
+        "position": position,
+        "track_id": pick.track_id,
+        "why": pick.why,
+        "relaxation": asdict(pick.relaxation) if pick.relaxation else None,
+    }
+
+
+def _row(due: _Due, found: Draw, before: Sequence[str]) -> dict[str, str | int | float | None]:
+    figures = found.figures
+    return {
+        "playlist": due.row.label,
+        "account": due.row.account_name,
+        "reason": due.reason,
+        "cycle": due.cycle.number,
+        "tracks": figures["tracks"],
+        "new": len(set(found.track_ids) - set(before)),
+        "artists": figures["artists"],
+        "largest_share": round(figures["largest_share"], 3),
+        "smallest_gap": figures["smallest_gap"],
+        "relaxed": figures["relaxed"],
+        "shortfall": figures["shortfall"],
+    }

@@ -1,0 +1,371 @@
+"""Bring Spotify's playlists to their desired state, in the fewest calls: the asset ``spotify_playlists``.
+
+What belongs here: which playlists are due, in which waves and lanes their accounts are worked, and the report.
+What does not: what happens within one account (``lane``) and what calls that needs (``call_plan``).
+
+An account in trouble costs the others nothing but its place in a wave. Where nothing is due, nothing is called
+and nothing is written.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome, Wave, waves
+from spotify_pipelines.accounts.outcomes import outcome_of
+from spotify_pipelines.accounts.registry import health_of, record_health
+from spotify_pipelines.playlists.account_lease import TTL, AccountLease, hold_account
+from spotify_pipelines.playlists.call_plan import SyncNeeds, Write, minimum_by_endpoint, minimum_calls
+from spotify_pipelines.playlists.desired import Target, targets_from
+from spotify_pipelines.playlists.history import Action, record
+from spotify_pipelines.playlists.lane import AccountLane, LaneResult
+from spotify_pipelines.playlists.policies import policy_from_json
+from spotify_pipelines.report import Deferral, Failure, Report
+from spotify_pipelines.spotify.accounting import CallLog
+from spotify_pipelines.spotify.client import SpotifyClient
+from spotify_pipelines.store import accounts as account_store
+from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.calls import CallTarget, record_calls
+from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.policies import policy_definitions
+
+__all__ = ["Progress", "sync_playlists"]
+
+_log = structlog.get_logger(__name__)
+
+USE_CASE = "sync_playlists"
+
+
+class Progress(Protocol):
+    """Told how far the work is; further figures by name."""
+
+    def __call__(self, done: int, total: int, **more: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Which playlists were asked for, and those of them that are due."""
+
+    selected: int
+    due: list[Target]
+    beyond_limit: int
+
+
+async def sync_playlists(
+    database: Database,
+    client: SpotifyClient,
+    calls: CallLog,
+    *,
+    run_id: str,
+    now: Callable[[], datetime],
+    playlist_ids: Sequence[int] = (),
+    account_ids: Sequence[int] = (),
+    policy: str | None = None,
+    limit: int | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    max_parallel_accounts: int = 16,
+    progress: Progress | None = None,
+) -> Report:
+    """Create, fill, rename and rewrite every due playlist; report one row for each that was not right already.
+
+    Args:
+        database: the truth.
+        client: an open client.
+        calls: the log that ``client`` counts in.
+        run_id: the run that does this; stands in history, leases and call figures.
+        now: the clock (aware UTC).
+        playlist_ids: only these; empty: all.
+        account_ids: only playlists of these accounts; empty: all.
+        policy: only playlists of this policy.
+        limit: at most so many due playlists.
+        force: look at playlists on Spotify even where nothing is due, to find what was changed by hand.
+        dry_run: only say what would be done and what it costs; nothing is called or written.
+        max_parallel_accounts: accounts worked on at once.
+        progress: called after each playlist.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database failed; the run ends, the next one goes on.
+    """
+    targets = _load(database, playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
+    chosen = _choose(targets, limit, force)
+    run = _Run(database, client, run_id, now, progress, len(chosen.due), force)
+    run.report.requested = chosen.selected - chosen.beyond_limit
+    run.report.unchanged = chosen.selected - chosen.beyond_limit - len(chosen.due)
+    if chosen.beyond_limit:
+        run.report.notes.append(f"{chosen.beyond_limit} more are due, beyond the limit of {limit}")
+    if not chosen.due:
+        return run.report
+    by_account = defaultdict(list)
+    for target in chosen.due:
+        by_account[target.row.account_id].append(target)
+    health = _health(database, list(by_account))
+    if dry_run:
+        _describe(run.report, by_account, health, _libraries(database, list(by_account)), now())
+        return run.report
+    planned = waves(health, now())
+    run.leave_alone(by_account, health, {id_ for wave in planned for id_ in wave.account_ids})
+    with calls.child() as mine:
+        for wave in planned:
+            await run.work(wave, by_account, max_parallel_accounts)
+    run.report.calls = mine.total
+    run.report.rows.sort(key=lambda row: (row["state"] != "failed", str(row["playlist"])))
+    _log.info("playlists.synced", run_id=run_id, summary=run.report.sentence())
+    return run.report
+
+
+def _choose(targets: list[Target], limit: int | None, force: bool) -> _Selection:
+    due = [target for target in targets if _is_due(target, force)]
+    chosen = due if limit is None else due[:limit]
+    return _Selection(len(targets), chosen, len(due) - len(chosen))
+
+
+def _load(
+    database: Database,
+    *,
+    playlist_ids: Sequence[int],
+    account_ids: Sequence[int] = (),
+    policy: str | None = None,
+) -> list[Target]:
+    with database.transaction() as session:
+        rows = store.sync_rows(session, playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
+        definitions = policy_definitions(session, {row.policy_id for row in rows})
+    policies = {id_: policy_from_json(definition) for id_, definition in definitions.items()}
+    return targets_from(rows, policies)
+
+
+def _is_due(target: Target, force: bool) -> bool:
+    return bool(target.writes()) or (force and target.row.spotify_id is not None)
+
+
+def _health(database: Database, account_ids: Sequence[int]) -> dict[int, Health]:
+    with database.transaction() as session:
+        return {account.id: health_of(account) for account in account_store.accounts(session, account_ids)}
+
+
+def _libraries(database: Database, account_ids: Sequence[int]) -> dict[int, int]:
+    with database.transaction() as session:
+        return store.library_sizes(session, account_ids)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One sync over all accounts: its lanes, the apps that are blocked meanwhile, and the report."""
+
+    database: Database
+    client: SpotifyClient
+    run_id: str
+    now: Callable[[], datetime]
+    progress: Progress | None
+    total: int
+    force: bool
+    report: Report = field(default_factory=lambda: Report("playlists"))
+    blocked: dict[int, datetime] = field(default_factory=dict)
+    done: int = 0
+
+    async def work(
+        self, wave: Wave, by_account: Mapping[int, list[Target]], max_parallel_accounts: int
+    ) -> None:
+        """All lanes of a wave, in their order, so many at once."""
+        places = asyncio.Semaphore(min(max_parallel_accounts, wave.concurrency or max_parallel_accounts))
+
+        async def lane(account_id: int) -> None:
+            async with places:
+                await self._work_on(by_account[account_id])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for account_id in wave.account_ids:
+                    group.create_task(lane(account_id))
+        except BaseExceptionGroup as errors:
+            # Lanes report Spotify's errors; what comes here (the database, a bug) ends the run, once.
+            raise errors.exceptions[0] from None
+
+    async def _work_on(self, targets: list[Target]) -> None:
+        """One account's lane, under its lease, on rows read anew: somebody may have been faster."""
+        ready = self._without_deferred(targets)
+        if not ready:
+            return
+        row = ready[0].row
+        async with hold_account(self.database, row.account_id, self.run_id) as lease:
+            if lease is None:
+                until = self.now() + TTL
+                self._defer(ready, until, f"another run is working on account {row.account_name}")
+                return
+            fresh = _load(self.database, playlist_ids=[target.row.id for target in ready])
+            due = [target for target in fresh if _is_due(target, self.force)]
+            self._count_unchanged(len(ready) - len(due))
+            if due:
+                await self._lane(due, lease)
+
+    async def _lane(self, targets: list[Target], lease: AccountLease) -> None:
+        row = targets[0].row
+        library = _libraries(self.database, [row.account_id]).get(row.account_id, 0)
+        lane = AccountLane(
+            self.client.as_account(row.account_id),
+            lease,
+            targets,
+            library=library,
+            run_id=self.run_id,
+            now=self.now,
+            blocked_until=lambda: self._blocked_until(row.app_id),
+            progress=self._one_more,
+        )
+        with self.client.calls.child() as mine:
+            try:
+                result = await lane.work()
+            finally:
+                self._record_calls(row, mine, lane.result.needs)
+        self._take_over(row, result, mine.total)
+
+    def _record_calls(self, row: store.SyncRow, mine: CallLog, needs: SyncNeeds) -> None:
+        minimum: dict[CallTarget, int] = {
+            (row.app_id, row.account_id, endpoint): number
+            for endpoint, number in minimum_by_endpoint(needs).items()
+        }
+        with self.database.transaction() as session:
+            record_calls(session, run_id=self.run_id, use_case=USE_CASE, rows=mine.rows(), minimum=minimum)
+
+    def _take_over(self, row: store.SyncRow, result: LaneResult, calls: int) -> None:
+        if result.blocked_until is not None:
+            self.blocked[row.app_id] = result.blocked_until
+        self._record_health(row.account_id, result, calls)
+        report = self.report
+        report.minimum_calls += minimum_calls(result.needs)
+        report.changed += len(result.changed)
+        report.unchanged += len(result.unchanged)
+        report.failed += result.failed
+        report.deferred += result.deferred
+        for done in result.changed:
+            for action in done.actions:
+                name = action.value.replace(" ", "_")
+                report.counts[name] = report.counts.get(name, 0) + 1
+            report.rows.append(_row(done.target, "done", ", ".join(done.actions)))
+        if result.unchanged:
+            _log.info("playlist.unchanged", account=row.account_name, playlists=len(result.unchanged))
+
+    def _record_health(self, account_id: int, result: LaneResult, calls: int) -> None:
+        outcomes = [outcome for error in result.errors if (outcome := outcome_of(error)) is not None]
+        details = {outcome_of(error): str(error) for error in result.errors}
+        if calls and not result.errors and not result.deferred:
+            outcomes = [Outcome.SUCCESS]
+        with self.database.transaction() as session:
+            for outcome in dict.fromkeys(outcomes):
+                record_health(
+                    session, account_id, outcome, self.now(), self.run_id, detail=details.get(outcome)
+                )
+
+    def leave_alone(
+        self, by_account: Mapping[int, list[Target]], health: Mapping[int, Health], worked: set[int]
+    ) -> None:
+        """Report the playlists of accounts that no wave works on; noted in their history once."""
+        for account_id in sorted(by_account.keys() - worked):
+            targets, state = by_account[account_id], health[account_id]
+            reason = _why_left_alone(targets[0].row.account_name, state)
+            self._note_skipped(targets, reason)
+            if state.next_probe_at is not None:
+                self._defer(targets, state.next_probe_at, reason)
+            else:
+                self._fail(targets, reason, "AccountQuarantined")
+
+    def _note_skipped(self, targets: Sequence[Target], reason: str) -> None:
+        news = [target for target in targets if target.row.sync_error != reason]
+        if not news:
+            return
+        with self.database.transaction() as session:
+            for target in news:
+                store.set_playlist(session, target.row.id, sync_error=reason)
+                record(
+                    session,
+                    target.row.id,
+                    Action.SKIPPED,
+                    label=target.row.label,
+                    at=self.now(),
+                    run_id=self.run_id,
+                    reason=reason,
+                )
+
+    def _without_deferred(self, targets: list[Target]) -> list[Target]:
+        """The playlists that may be worked on now; the others are reported."""
+        ready = []
+        for target in targets:
+            until = self._blocked_until(target.row.app_id) or _later(target.row.cooldown_until, self.now())
+            if until is not None:
+                self._defer([target], until, "the quota of the account's app is spent")
+            elif (until := _later(target.row.sync_not_before, self.now())) is not None:
+                self._defer([target], until, target.row.sync_error or "it was put off until then")
+            else:
+                ready.append(target)
+        return ready
+
+    def _blocked_until(self, app_id: int) -> datetime | None:
+        return _later(self.blocked.get(app_id), self.now())
+
+    def _defer(self, targets: Sequence[Target], until: datetime, reason: str) -> None:
+        self.report.deferred += [Deferral(f"playlist {t.row.label}", until, reason) for t in targets]
+        self._one_more(len(targets))
+
+    def _fail(self, targets: Sequence[Target], reason: str, kind: str) -> None:
+        self.report.failed += [Failure(f"playlist {t.row.label}", reason, kind) for t in targets]
+        self._one_more(len(targets))
+
+    def _count_unchanged(self, number: int) -> None:
+        self.report.unchanged += number
+        self._one_more(number)
+
+    def _one_more(self, number: int = 1) -> None:
+        self.done += number
+        if self.progress is not None and number:
+            self.progress(self.done, self.total, deferred=len(self.report.deferred))
+
+
+def _later(until: datetime | None, now: datetime) -> datetime | None:
+    return until if until is not None and until > now else None
+
+
+def _why_left_alone(account: str, health: Health) -> str:
+    advice = ADVICE[health.reason] if health.reason else "'spotify-pipelines accounts list' says more."
+    return f"account {account} is {health.state.value}: {advice}"
+
+
+def _describe(
+    report: Report,
+    by_account: Mapping[int, list[Target]],
+    health: Mapping[int, Health],
+    libraries: Mapping[int, int],
+    now: datetime,
+) -> None:
+    """What a sync would do, and what that costs if nothing was changed by hand."""
+    for account_id, targets in by_account.items():
+        needs = SyncNeeds(
+            existing_due=sum(target.row.spotify_id is not None for target in targets),
+            library=libraries.get(account_id, 0),
+            unresolved=any(target.unresolved for target in targets),
+        )
+        for target in targets:
+            writes = target.writes()
+            needs.creations += Write.CREATE in writes
+            needs.details += Write.DETAILS in writes
+            needs.items += Write.ITEMS in writes or Write.FILL in writes
+            name = target.desired(target.marker).name
+            would = ", ".join(writes) or "look for changes by hand"
+            report.rows.append(_row(target, "planned", would) | {"name": name, "calls": len(writes)})
+        if health[account_id].state is HealthState.QUARANTINED and not health[account_id].probe_due(now):
+            report.notes.append(_why_left_alone(targets[0].row.account_name, health[account_id]))
+            continue
+        report.minimum_calls += minimum_calls(needs)
+    report.changed = sum(map(len, by_account.values()))
+
+
+def _row(target: Target, state: str, what: str) -> dict[str, str | int | float | None]:
+    return {
+        "playlist": target.row.label,
+        "account": target.row.account_name,
+        "state": state,
+        "what": what,
+    }
