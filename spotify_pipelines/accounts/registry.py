@@ -8,6 +8,7 @@ and the standings that people are shown. What does not: calls to Spotify (``cred
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, count
 from typing import Any
 
 import structlog
@@ -195,8 +196,10 @@ def save_account(
 def _free_name(session: Session, name: str | None, profile: Profile) -> str:
     """``name`` as asked for, or else one made of what Spotify says, so that it is nobody else's."""
     if name is None:
-        shown = (profile.display_name or profile.id).strip() or profile.id
-        return shown if not queries.name_is_taken(session, shown) else profile.id
+        shown = (profile.display_name or "").strip()
+        numbered = (f"{profile.id} ({number})" for number in count(2))
+        candidates = chain([shown] if shown else [], [profile.id], numbered)
+        return next(candidate for candidate in candidates if not queries.name_is_taken(session, candidate))
     if queries.name_is_taken(session, name):
         raise RegistryError(f"Another account is called '{name}' already. Choose another name with --name.")
     return name
