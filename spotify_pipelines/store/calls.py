@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import ApiCalls
 
-__all__ = ["CallSummary", "CallTarget", "record_calls", "summarize"]
+__all__ = ["CallSummary", "CallTarget", "record_calls", "stored_endpoint", "summarize"]
 
 CallTarget = tuple[int | None, int | None, str]
 """App id, account id and endpoint template of a call."""
@@ -39,6 +39,15 @@ class CallSummary:
     call_seconds: float
 
 
+def stored_endpoint(service: str, endpoint: str) -> str:
+    """How an endpoint is named in ``api_calls``: other services than the Web API in front of theirs.
+
+    >>> stored_endpoint("web_api", "GET /me"), stored_endpoint("accounts", "POST /api/token")
+    ('GET /me', 'accounts: POST /api/token')
+    """
+    return endpoint if service == _WEB_API else f"{service}: {endpoint}"
+
+
 def record_calls(
     session: Session,
     *,
@@ -49,8 +58,8 @@ def record_calls(
 ) -> None:
     """Store the rows of a use case's own call log, and the fewest calls that could have done its work.
 
-    Calls to other services than the Web API are kept under ``<service>: <endpoint>``. A minimum without any
-    call is stored as well: work that was put off is no saving.
+    Endpoints are named as ``stored_endpoint`` does, in ``minimum`` too. A minimum without any call is stored as
+    well: calls that were due and not made are no saving.
     """
     stored = {_target(row): _columns(row) for row in rows}
     for target, calls in minimum.items():
@@ -95,13 +104,7 @@ def summarize(
 
 
 def _target(row: Mapping[str, Any]) -> CallTarget:
-    service = str(row["service"])
-    endpoint = str(row["endpoint"])
-    return (
-        row["app_id"],
-        row["account_id"],
-        endpoint if service == _WEB_API else f"{service}: {endpoint}",
-    )
+    return row["app_id"], row["account_id"], stored_endpoint(row["service"], row["endpoint"])
 
 
 def _columns(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class QueuedAlbum:
     error: str | None
     next_attempt_at: datetime
     claimed_by: str | None
+    claimed_until: datetime | None
     added_at: datetime
     ingested_at: datetime | None
 
@@ -199,7 +200,10 @@ def done(session: Session, album_ids: Collection[str], *, now: datetime) -> int:
     return _rows_changed(
         session,
         update(AlbumSource)
-        .where(AlbumSource.album_id.in_(album_ids))
+        .where(
+            AlbumSource.album_id.in_(album_ids),
+            or_(AlbumSource.status != "ingested", AlbumSource.claimed_by.is_not(None)),
+        )
         .values(
             status="ingested",
             ingested_at=now,
@@ -295,7 +299,11 @@ def retry(session: Session, album_ids: Collection[str] | None = None, *, now: da
 
 
 def listing(
-    session: Session, *, statuses: Collection[str] | None = None, limit: int | None = None
+    session: Session,
+    *,
+    statuses: Collection[str] | None = None,
+    only: Collection[str] | None = None,
+    limit: int | None = None,
 ) -> list[QueuedAlbum]:
     """The queue, what needs a person first (dead, failed, queued, ingested), then newest first."""
     order: ColumnElement[int] = case({"dead": 0, "failed": 1, "queued": 2}, value=AlbumSource.status, else_=3)
@@ -303,6 +311,8 @@ def listing(
     query = select(*columns).order_by(order, AlbumSource.added_at.desc(), AlbumSource.id.desc()).limit(limit)
     if statuses is not None:
         query = query.where(AlbumSource.status.in_(statuses))
+    if only is not None:
+        query = query.where(AlbumSource.album_id.in_(only))
     return [QueuedAlbum(*row) for row in session.execute(query)]
 
 
