@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
@@ -81,6 +82,21 @@ def test_the_simulator_restarts_for_another_catalogue_only_and_keeps_its_port(ch
     connection.request("GET", "/_sim/health")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def test_a_killed_simulator_is_mended_on_its_port_with_its_catalogue(checkout: Path) -> None:
+    only = {"postgres": "not here", "redis": "not here"}
+    first = services.start(settings_in(checkout), skipped=only, albums=20)
+    (killed,) = (each for each in services.status(settings_in(checkout)) if each.running)
+    assert killed.pid
+    psutil.Process(killed.pid).kill()
+
+    assert services.start(settings_in(checkout), skipped=only) == first
+
+    (mended,) = (each for each in services.status(settings_in(checkout)) if each.running)
+    assert mended.pid
+    assert mended.pid != killed.pid
+    assert psutil.Process(mended.pid).cmdline()[-2:] == ["--albums", "20"]
 
 
 def test_a_catalogue_that_can_not_be_read_fails_with_the_simulators_sentence(checkout: Path) -> None:

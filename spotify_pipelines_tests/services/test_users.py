@@ -16,7 +16,7 @@ import pytest
 from spotify_pipelines import services
 from spotify_pipelines_tests.services.conftest import NO_SIMULATOR, settings_in
 
-# Python 3.12 and later warn of any fork beside a thread; the child here only becomes somebody else and starts servers.
+# Python 3.12 and later warn of any fork beside a thread; this child only becomes somebody else and starts servers.
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
