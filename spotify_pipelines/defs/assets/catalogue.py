@@ -1,24 +1,25 @@
 """The catalogue's assets: queued URLs become albums, albums become tracks, tracks get audio features."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 from pydantic import Field
 
 from spotify_pipelines.catalogue.features import fetch_features
-from spotify_pipelines.catalogue.ingest import ingest_albums, read_tracks
+from spotify_pipelines.catalogue.ingest import ingest_albums
+from spotify_pipelines.catalogue.tracks import read_tracks
 from spotify_pipelines.defs.assets.results import (
-    EVERY_ITEM,
-    dry_run_result,
-    interruptible,
-    materialized,
+    Rows,
+    every_item_check,
+    on_spotify,
     progress_lines,
-    refuse_dry_run,
     utc_now,
 )
 from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import SpotifyResource
 from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.report import Report
-from spotify_pipelines.session import NO_APP
+from spotify_pipelines.session import NO_APP, SpotifySession
 from spotify_pipelines.store.tables import Album, AlbumSource, Track
 
 __all__ = ["ASSETS"]
@@ -81,38 +82,36 @@ album_sources = dg.AssetSpec(
     owners=GROUP_OWNERS[Group.CATALOGUE],
     kinds={"spotify", "postgres"},
     metadata=table_metadata(Album),
-    check_specs=[
-        dg.AssetCheckSpec(EVERY_ITEM, asset="albums", description="No album was put off or refused")
-    ],
+    check_specs=[every_item_check("albums", "No album was put off or refused")],
 )
-async def albums(
+def albums(
     context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: SpotifyResource
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Albums that were queued, as Spotify describes them; twenty a call where the app may, else one by one.
 
     What can't be read stays in the queue with its reason and a time for the next try, and is dead after the
     last one. The track list that comes with an album waits there for the asset `tracks`.
     """
-    async with spotify.open(context.run_id) as session:
+
+    async def work(session: SpotifySession) -> Report:
         catalogue = session.catalogue()
         if catalogue is None:
-            return materialized(context, Report("albums", notes=[NO_APP]), row_count=session.count(Album))
-        report = await interruptible(
-            ingest_albums(
-                session.database,
-                catalogue,
-                session.calls,
-                run_id=context.run_id,
-                now=utc_now,
-                urls=config.urls,
-                album_ids=config.album_ids,
-                limit=config.limit,
-                force=config.force,
-                max_attempts=session.settings.ingest_max_attempts,
-                progress=progress_lines(context, "albums"),
-            )
+            return Report("albums", notes=[NO_APP])
+        return await ingest_albums(
+            session.database,
+            catalogue,
+            session.calls,
+            run_id=context.run_id,
+            now=utc_now,
+            urls=config.urls,
+            album_ids=config.album_ids,
+            limit=config.limit,
+            force=config.force,
+            max_attempts=session.settings.ingest_max_attempts,
+            progress=progress_lines(context, "albums"),
         )
-        return materialized(context, report, row_count=session.count(Album))
+
+    yield from on_spotify(context, spotify, work, rows=Rows(Album))
 
 
 @dg.asset(
@@ -121,32 +120,33 @@ async def albums(
     owners=GROUP_OWNERS[Group.CATALOGUE],
     kinds={"spotify", "postgres"},
     metadata=table_metadata(Track),
-    check_specs=[dg.AssetCheckSpec(EVERY_ITEM, asset="tracks", description="No album's tracks were put off")],
+    check_specs=[every_item_check("tracks", "No album's tracks were put off")],
 )
-async def tracks(
+def tracks(
     context: dg.AssetExecutionContext, config: TracksConfig, spotify: SpotifyResource
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Tracks of all albums, with every credited artist in order.
 
     Fifty came with the album and cost nothing; the rest of a longer album is read page by page.
     """
-    async with spotify.open(context.run_id) as session:
+
+    async def work(session: SpotifySession) -> Report:
         catalogue = session.catalogue()
         if catalogue is None:
-            return materialized(context, Report("albums", notes=[NO_APP]), row_count=session.count(Track))
-        report = await interruptible(
-            read_tracks(
-                session.database,
-                catalogue,
-                session.calls,
-                run_id=context.run_id,
-                now=utc_now,
-                album_ids=config.album_ids,
-                limit=config.limit,
-                progress=progress_lines(context, "albums"),
-            )
+            return Report("albums", notes=[NO_APP])
+        return await read_tracks(
+            session.database,
+            catalogue,
+            session.calls,
+            run_id=context.run_id,
+            now=utc_now,
+            album_ids=config.album_ids,
+            limit=config.limit,
+            max_attempts=session.settings.ingest_max_attempts,
+            progress=progress_lines(context, "albums"),
         )
-        return materialized(context, report, row_count=session.count(Track))
+
+    yield from on_spotify(context, spotify, work, rows=Rows(Track))
 
 
 @dg.asset(
@@ -156,44 +156,34 @@ async def tracks(
     kinds={"spotify", "postgres"},
     metadata=table_metadata(Track, only=_FEATURE_COLUMNS),
     output_required=False,
-    check_specs=[
-        dg.AssetCheckSpec(
-            EVERY_ITEM, asset="audio_features", description="No batch of tracks was put off or failed"
-        )
-    ],
+    check_specs=[every_item_check("audio_features", "No batch of tracks was put off or failed")],
 )
-async def audio_features(
+def audio_features(
     context: dg.AssetExecutionContext, config: AudioFeaturesConfig, spotify: SpotifyResource
-) -> dg.MaterializeResult[None] | None:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Tempo, energy, key … of every track, from the first source that knows them.
 
     Asked for in full batches across albums. A track that no source knows keeps the reason and is asked for
     again after a while; selection works without features.
     """
-    if config.dry_run:
-        refuse_dry_run(context)
-    async with spotify.open(context.run_id) as session:
-        report = await interruptible(
-            fetch_features(
-                session.database,
-                session.feature_sources(),
-                session.calls,
-                run_id=context.run_id,
-                now=utc_now,
-                album_ids=config.album_ids,
-                limit=config.limit,
-                force=config.force,
-                dry_run=config.dry_run,
-                retry_after_days=session.settings.feature_retry_days,
-                progress=progress_lines(context, "tracks"),
-            )
+
+    async def work(session: SpotifySession) -> Report:
+        return await fetch_features(
+            session.database,
+            session.feature_sources(),
+            session.calls,
+            run_id=context.run_id,
+            now=utc_now,
+            album_ids=config.album_ids,
+            limit=config.limit,
+            force=config.force,
+            dry_run=config.dry_run,
+            retry_after_days=session.settings.feature_retry_days,
+            progress=progress_lines(context, "tracks"),
         )
-        if config.dry_run:
-            dry_run_result(context, report)
-            return None
-        return materialized(
-            context, report, row_count=session.count(Track, Track.audio_features.is_not(None))
-        )
+
+    known = Rows(Track, (Track.audio_features.is_not(None),))
+    yield from on_spotify(context, spotify, work, rows=known, dry_run=config.dry_run)
 
 
 ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [album_sources, albums, tracks, audio_features]

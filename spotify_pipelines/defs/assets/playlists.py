@@ -1,15 +1,16 @@
 """The playlists' assets: which there should be, what each should hold, and what Spotify holds."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 from pydantic import Field
 
 from spotify_pipelines.defs.assets.results import (
-    EVERY_ITEM,
-    dry_run_result,
-    interruptible,
-    materialized,
+    Rows,
+    every_item_check,
+    on_postgres,
+    on_spotify,
     progress_lines,
-    refuse_dry_run,
     utc_now,
 )
 from spotify_pipelines.defs.names import GROUP_OWNERS, NARROW_TAG, Group, Narrow
@@ -18,7 +19,9 @@ from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.playlists.plan import plan_playlists
 from spotify_pipelines.playlists.snapshot import build_snapshots
 from spotify_pipelines.playlists.sync import sync_playlists
-from spotify_pipelines.store.queries import count_rows
+from spotify_pipelines.report import Report
+from spotify_pipelines.session import SpotifySession
+from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.tables import Playlist, PlaylistSnapshot
 
 __all__ = ["ASSETS"]
@@ -72,20 +75,15 @@ class SyncConfig(dg.Config):
     kinds={"postgres"},
     metadata=table_metadata(Playlist),
     output_required=False,
-    check_specs=[
-        dg.AssetCheckSpec(
-            EVERY_ITEM, asset="playlist_plan", description="Every playlist that policies ask for is planned"
-        )
-    ],
+    check_specs=[every_item_check("playlist_plan", "Every playlist that policies ask for is planned")],
 )
-async def playlist_plan(
+def playlist_plan(
     context: dg.AssetExecutionContext, config: PlanConfig, postgres: PostgresResource
-) -> dg.MaterializeResult[None] | None:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Which playlists there should be: what each policy asks for on each account that can take it."""
-    if config.dry_run:
-        refuse_dry_run(context)
-    with postgres.open() as database:
-        report = plan_playlists(
+
+    def work(database: Database) -> Report:
+        return plan_playlists(
             database,
             run_id=context.run_id,
             now=utc_now,
@@ -94,10 +92,8 @@ async def playlist_plan(
             limit=config.limit,
             dry_run=config.dry_run,
         )
-        if config.dry_run:
-            dry_run_result(context, report)
-            return None
-        return materialized(context, report, row_count=count_rows(database, Playlist))
+
+    yield from on_postgres(context, postgres, work, rows=Rows(Playlist), dry_run=config.dry_run)
 
 
 @dg.asset(
@@ -107,24 +103,19 @@ async def playlist_plan(
     kinds={"postgres", "numpy"},
     metadata=table_metadata(PlaylistSnapshot),
     output_required=False,
-    check_specs=[
-        dg.AssetCheckSpec(
-            EVERY_ITEM, asset="playlist_snapshots", description="Every playlist that was due was drawn"
-        )
-    ],
+    check_specs=[every_item_check("playlist_snapshots", "Every playlist that was due was drawn")],
 )
-async def playlist_snapshots(
+def playlist_snapshots(
     context: dg.AssetExecutionContext, config: SnapshotsConfig, postgres: PostgresResource
-) -> dg.MaterializeResult[None] | None:
+) -> Iterator[dg.MaterializeResult[None]]:
     """What each playlist should hold in its current cycle: fifty tracks, drawn under its policy and ordered.
 
     Drawn where the newest snapshot is of an older cycle or policy version, or holds a track that became
     unplayable. Figures and relaxed rules are stored with each snapshot.
     """
-    if config.dry_run:
-        refuse_dry_run(context)
-    with postgres.open() as database:
-        report = build_snapshots(
+
+    def work(database: Database) -> Report:
+        return build_snapshots(
             database,
             run_id=context.run_id,
             now=utc_now,
@@ -137,10 +128,8 @@ async def playlist_snapshots(
             dry_run=config.dry_run,
             progress=progress_lines(context, "playlists"),
         )
-        if config.dry_run:
-            dry_run_result(context, report)
-            return None
-        return materialized(context, report, row_count=count_rows(database, PlaylistSnapshot))
+
+    yield from on_postgres(context, postgres, work, rows=Rows(PlaylistSnapshot), dry_run=config.dry_run)
 
 
 @dg.asset(
@@ -150,46 +139,36 @@ async def playlist_snapshots(
     kinds={"spotify", "postgres"},
     metadata=table_metadata(Playlist, only=_CONFIRMED_COLUMNS),
     output_required=False,
-    check_specs=[
-        dg.AssetCheckSpec(
-            EVERY_ITEM, asset="spotify_playlists", description="Spotify confirmed every playlist that was due"
-        )
-    ],
+    check_specs=[every_item_check("spotify_playlists", "Spotify confirmed every playlist that was due")],
 )
-async def spotify_playlists(
+def spotify_playlists(
     context: dg.AssetExecutionContext, config: SyncConfig, spotify: SpotifyResource
-) -> dg.MaterializeResult[None] | None:
+) -> Iterator[dg.MaterializeResult[None]]:
     """What Spotify holds: every playlist created, filled and named as desired, in the fewest calls.
 
     Worked in waves, healthy accounts first; each account in a lane of its own, so that one in trouble costs
     the others nothing.
     """
-    if config.dry_run:
-        refuse_dry_run(context)
-    async with spotify.open(context.run_id) as session:
-        report = await interruptible(
-            sync_playlists(
-                session.database,
-                session.client,
-                session.calls,
-                run_id=context.run_id,
-                now=utc_now,
-                playlist_ids=config.playlist_ids,
-                account_ids=config.account_ids,
-                policy=config.policy,
-                limit=config.limit,
-                force=config.force,
-                dry_run=config.dry_run,
-                max_parallel_accounts=session.settings.max_parallel_accounts,
-                progress=progress_lines(context, "playlists"),
-            )
+
+    async def work(session: SpotifySession) -> Report:
+        return await sync_playlists(
+            session.database,
+            session.client,
+            session.calls,
+            run_id=context.run_id,
+            now=utc_now,
+            playlist_ids=config.playlist_ids,
+            account_ids=config.account_ids,
+            policy=config.policy,
+            limit=config.limit,
+            force=config.force,
+            dry_run=config.dry_run,
+            max_parallel_accounts=session.settings.max_parallel_accounts,
+            progress=progress_lines(context, "playlists"),
         )
-        if config.dry_run:
-            dry_run_result(context, report)
-            return None
-        return materialized(
-            context, report, row_count=session.count(Playlist, Playlist.confirmed_snapshot_id.is_not(None))
-        )
+
+    confirmed = Rows(Playlist, (Playlist.confirmed_snapshot_id.is_not(None),))
+    yield from on_spotify(context, spotify, work, rows=confirmed, dry_run=config.dry_run)
 
 
 ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [playlist_plan, playlist_snapshots, spotify_playlists]

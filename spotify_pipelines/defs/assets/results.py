@@ -6,28 +6,35 @@ What belongs here: the translation between use cases and Dagster. What does not:
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import dagster as dg
+from sqlalchemy import ColumnElement
 
+from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.report import Report
+from spotify_pipelines.session import SpotifySession
+from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.queries import count_rows
+from spotify_pipelines.store.tables import Base
 
-__all__ = [
-    "EVERY_ITEM",
-    "dry_run_result",
-    "interruptible",
-    "materialized",
-    "progress_lines",
-    "refuse_dry_run",
-    "utc_now",
-]
+__all__ = ["Rows", "every_item_check", "on_postgres", "on_spotify", "progress_lines", "utc_now"]
 
-EVERY_ITEM = "every_item_was_done"
+_EVERY_ITEM = "every_item_was_done"
 T = TypeVar("T")
 _WORST = 20
 _SECONDS_BETWEEN_LINES = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Whose number is an asset's row count: a table's rows for which all ``conditions`` hold."""
+
+    model: type[Base]
+    conditions: tuple[ColumnElement[bool], ...] = ()
 
 
 def utc_now() -> datetime:
@@ -35,13 +42,62 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work``; cancelling the run cancels it, lets it clean up, and ends the run as cancelled.
-
-    Dagster would otherwise throw GeneratorExit into the asset, after which nothing can be awaited.
+def on_spotify(
+    context: dg.AssetExecutionContext,
+    spotify: SpotifyResource,
+    work: Callable[[SpotifySession], Awaitable[Report]],
+    *,
+    rows: Rows,
+    dry_run: bool = False,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Open a session, do the ``work`` in an event loop of its own, and yield what its report says.
 
     Raises:
+        dagster.Failure: a dry run was asked of one asset among several.
         dagster.DagsterExecutionInterruptedError: the run was cancelled; the work has cleaned up.
+    """
+    if dry_run:
+        _refuse_dry_run_among_others(context)
+
+    async def in_session() -> tuple[Report, int]:
+        async with spotify.open(context.run_id) as session:
+            report = await work(session)
+            return report, session.count(rows.model, *rows.conditions)
+
+    report, row_count = asyncio.run(_interruptible(in_session()))
+    yield from _published(context, report, row_count, dry_run=dry_run)
+
+
+def on_postgres(
+    context: dg.AssetExecutionContext,
+    postgres: PostgresResource,
+    work: Callable[[Database], Report],
+    *,
+    rows: Rows,
+    dry_run: bool = False,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Open the database, do the ``work``, and yield what its report says.
+
+    Raises:
+        dagster.Failure: a dry run was asked of one asset among several.
+    """
+    if dry_run:
+        _refuse_dry_run_among_others(context)
+    with postgres.open() as database:
+        report = work(database)
+        row_count = count_rows(database, rows.model, *rows.conditions)
+    yield from _published(context, report, row_count, dry_run=dry_run)
+
+
+def every_item_check(asset: str, description: str) -> dg.AssetCheckSpec:
+    """The check that every asset reports about its own run; ``description`` reads as a true statement."""
+    return dg.AssetCheckSpec(_EVERY_ITEM, asset=asset, description=description)
+
+
+async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work``; cancelling the run cancels it, awaits its cleaning up, and ends the run as cancelled.
+
+    Dagster's own handler would raise in the middle of the event loop, after which nothing can be awaited.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
@@ -77,12 +133,8 @@ def progress_lines(context: dg.AssetExecutionContext, what: str) -> Callable[...
     return report
 
 
-def refuse_dry_run(context: dg.AssetExecutionContext) -> None:
-    """A dry run belongs to a single-asset job: downstream assets would be skipped or work on nothing.
-
-    Raises:
-        dagster.Failure: other assets are selected too.
-    """
+def _refuse_dry_run_among_others(context: dg.AssetExecutionContext) -> None:
+    """Downstream assets would be skipped, or work on what was never written."""
     selected = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
     if len(list(selected)) > 1:
         raise dg.Failure(
@@ -92,27 +144,23 @@ def refuse_dry_run(context: dg.AssetExecutionContext) -> None:
         )
 
 
-def materialized(
-    context: dg.AssetExecutionContext, report: Report, *, row_count: int | None = None
-) -> dg.MaterializeResult[None]:
-    """The result of a run that really worked: figures, the worst items, and whether every item was done."""
-    context.log.info("\n".join([report.sentence(), *report.notes[:_WORST]]))
+def _published(
+    context: dg.AssetExecutionContext, report: Report, row_count: int, *, dry_run: bool
+) -> Iterator[dg.MaterializeResult[None]]:
+    """A materialization with figures and check; of a dry run an observation, since it would fake freshness."""
+    said = "\n".join([report.sentence(), *report.notes[:_WORST]])
     metadata = _metadata(report)
-    if row_count is not None:
-        metadata["dagster/row_count"] = dg.MetadataValue.int(row_count)
-    return dg.MaterializeResult(metadata=metadata, check_results=[_check(report)])
-
-
-def dry_run_result(context: dg.AssetExecutionContext, report: Report) -> None:
-    """Record what would be done as an observation: a materialization would fake freshness."""
-    context.log.info(f"Dry run, nothing was written: {report.sentence()}")
-    context.log_event(
-        dg.AssetObservation(
-            asset_key=context.asset_key,
-            description="dry run",
-            metadata={"dry_run": True, **_metadata(report)},
+    if dry_run:
+        context.log.info(f"Dry run, nothing was written: {said}")
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=context.asset_key, description="dry run", metadata={"dry_run": True, **metadata}
+            )
         )
-    )
+        return
+    context.log.info(said)
+    metadata["dagster/row_count"] = dg.MetadataValue.int(row_count)
+    yield dg.MaterializeResult(metadata=metadata, check_results=[_check(report)])
 
 
 def _metadata(report: Report) -> dict[str, Any]:
@@ -142,7 +190,7 @@ def _check(report: Report) -> dg.AssetCheckResult:
         {"troubles": dg.MetadataValue.table(troubles)} if (troubles := _troubles(report)) else {}
     )
     return dg.AssetCheckResult(
-        check_name=EVERY_ITEM,
+        check_name=_EVERY_ITEM,
         passed=not report.failed and not report.deferred,
         severity=dg.AssetCheckSeverity.WARN,
         description=report.sentence(),
