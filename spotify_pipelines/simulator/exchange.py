@@ -31,7 +31,6 @@ ABORT = "spotify_pipelines.abort"
 """Name of the ASGI extension with which the server lets us cut a connection."""
 
 _LARGEST_BODY = 4 * 1024 * 1024
-_RECCOBEATS_KEY = "reccobeats"
 
 
 class Service(StrEnum):
@@ -54,7 +53,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and path of a service, who may use it, and the function that answers."""
+    """A method and path of a service, who may use it, and the function that answers.
+
+    ``recognise`` finds out client and user where no bearer token tells, so that faults can pick them.
+    """
 
     method: str
     path: str
@@ -64,6 +66,7 @@ class Endpoint:
     regimes: frozenset[Regime] = frozenset(Regime)
     users_only: bool = False
     is_cacheable: bool = False
+    recognise: Callable[["Call"], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,7 @@ class _CutConnection(Response):
 
 async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
     """Take a request through all stations."""
-    arrived = time.time()
-    body = await request.body()
+    real_time, sim_time = time.time(), state.clock.now()
     call = Call(
         state=state,
         endpoint=endpoint,
@@ -182,12 +184,11 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
         params=request.path_params,
         query=request.query_params,
         headers=request.headers,
-        body=body,
+        body=await request.body(),
         base_url=f"{request.url.scheme}://{request.url.netloc}",
-        now=state.clock.now(),
+        now=sim_time,
     )
-    entry_time = call.now
-    refusal = (_identify(call) if endpoint.service is Service.WEB_API else None) or _check_body(call)
+    refusal = _check_body(call) or _identify(call)
     limited = _limit(call)
     struck = None if limited else _strike(call)
     fault = struck.fault if struck and isinstance(struck.fault, AnswerFault) else None
@@ -197,11 +198,10 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
     with state.database.transaction():
         reply = _falsified(fault, _carry_out(call, limited or refusal, fault))
         response = _response(call, reply)
-        is_silent = fault is not None and fault.drop == "before"
         state.ledger.record(
             LedgerEntry(
-                real_time=arrived,
-                sim_time=entry_time,
+                real_time=real_time,
+                sim_time=sim_time,
                 client_id=call.client_id,
                 user_id=call.user_id,
                 method=request.method,
@@ -209,12 +209,12 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
                 query=request.url.query,
                 endpoint=endpoint.path,
                 family=endpoint.family,
-                status=None if is_silent else response.status_code,
+                status=None if fault and fault.drop == "before" else response.status_code,
                 effect=reply.effect,
                 fault_id=struck.fault_id if struck else call.fault_id,
                 answered=not (fault and fault.drop),
-                body=body,
-                content_type=request.headers.get("content-type", ""),
+                body=call.body,
+                content_type=call.headers.get("content-type", ""),
             )
         )
     if fault and fault.delay_after:
@@ -237,7 +237,13 @@ def _carry_out(call: Call, refusal: Refusal | None, fault: AnswerFault | None) -
 
 
 def _identify(call: Call) -> Refusal | None:
-    """Find out who calls the Web API; a refusal where the token doesn't tell."""
+    """Find out who calls; a refusal where the Web API can't tell from the token."""
+    if call.endpoint.recognise:
+        call.endpoint.recognise(call)
+    return _check_bearer(call) if call.endpoint.service is Service.WEB_API else None
+
+
+def _check_bearer(call: Call) -> Refusal | None:
     challenge = {"WWW-Authenticate": 'Bearer realm="spotify"'}
     scheme, _, value = call.headers.get("authorization", "").partition(" ")
     if not value:
@@ -266,7 +272,7 @@ def _limit(call: Call) -> Refusal | None:
     """The developer account's ban, then the app's rolling window, then the cover's own."""
     limits, pace = call.state.limits, call.state.clock.pace()
     if call.endpoint.service is Service.RECCOBEATS:
-        wait = limits[_RECCOBEATS_KEY, ""].ask(pace, call.state.reccobeats_limit)
+        wait = limits["", "reccobeats"].ask(pace, call.state.reccobeats_limit)
         return Refusal(429, {"error": "Too Many Requests"}, {"Retry-After": str(wait)}) if wait else None
     if call.caller is None:
         return None

@@ -94,9 +94,8 @@ def _token(call: Call) -> Reply:
         raise OAuthError(
             "unsupported_media_type", "Content-Type has to be application/x-www-form-urlencoded", 415
         )
-    form = dict(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
+    form = _form(call)
     client, is_confidential = _authenticate(call, form)
-    call.client_id = client.client_id
     match form.get("grant_type"):
         case "authorization_code":
             return _exchange_code(call, client, is_confidential, form)
@@ -110,10 +109,23 @@ def _token(call: Call) -> Reply:
             raise OAuthError("unsupported_grant_type", "grant_type is not supported")
 
 
+def _form(call: Call) -> dict[str, str]:
+    return dict(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _recognise(call: Call) -> None:
+    """Whose tokens this request is about, whether or not it will succeed."""
+    form = _form(call)
+    client_id, _ = _credentials(call, form) or (None, None)
+    call.client_id = client_id if client_id in call.state.people.clients else None
+    tokens = call.state.tokens
+    grant = tokens.find_code(form.get("code", "")) or tokens.find_refresh(form.get("refresh_token", ""))
+    call.user_id = grant.user_id if grant else None
+
+
 def _authenticate(call: Call, form: Mapping[str, str]) -> tuple[Client, bool]:
     """The client, and whether it proved to be itself with its secret."""
-    header = call.headers.get("authorization")
-    given = _basic_credentials(header) if header else (form.get("client_id"), form.get("client_secret"))
+    given = _credentials(call, form)
     if given is None:
         raise OAuthError("invalid_client", "Invalid authorization header")
     client_id, secret = given
@@ -121,9 +133,13 @@ def _authenticate(call: Call, form: Mapping[str, str]) -> tuple[Client, bool]:
     if client is None:
         raise OAuthError("invalid_client", "Invalid client")
     if secret is not None and not hmac.compare_digest(secret.encode(), client.secret.encode()):
-        call.client_id = client.client_id
         raise OAuthError("invalid_client", "Invalid client secret")
     return client, secret is not None
+
+
+def _credentials(call: Call, form: Mapping[str, str]) -> tuple[str | None, str | None] | None:
+    header = call.headers.get("authorization")
+    return _basic_credentials(header) if header else (form.get("client_id"), form.get("client_secret"))
 
 
 def _basic_credentials(header: str) -> tuple[str, str] | None:
@@ -145,7 +161,6 @@ def _exchange_code(call: Call, client: Client, is_confidential: bool, form: Mapp
         raise OAuthError("invalid_grant", "Invalid redirect URI")
     _check_proof(code, is_confidential, form)
     call.state.tokens.use_code(code)
-    call.user_id = code.user_id
     refresh = call.state.tokens.issue_refresh(
         client.client_id, code.user_id, code.scopes, call.now, is_public=not is_confidential
     )
@@ -170,7 +185,6 @@ def _refresh(call: Call, client: Client, is_confidential: bool, form: Mapping[st
     token = call.state.tokens.find_refresh(form.get("refresh_token", ""))
     if token is None or token.client_id != client.client_id:
         raise OAuthError("invalid_grant", "Invalid refresh token")
-    call.user_id = token.user_id
     if not is_confidential and not token.is_public:
         raise OAuthError("invalid_client", "Invalid client secret")
     call.fault_id = call.state.faults.refuses_grant(client.client_id, token.user_id)
@@ -216,5 +230,5 @@ def _bearer(
 
 ENDPOINTS = (
     Endpoint("GET", "/authorize", _authorize, "authorize", Service.ACCOUNTS),
-    Endpoint("POST", "/api/token", _token, "token", Service.ACCOUNTS),
+    Endpoint("POST", "/api/token", _token, "token", Service.ACCOUNTS, recognise=_recognise),
 )

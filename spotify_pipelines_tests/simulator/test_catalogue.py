@@ -48,7 +48,7 @@ def albums_of(catalogue: SyntheticCatalogue) -> list[Album]:
     return [album for album in albums if album]
 
 
-@pytest.mark.parametrize("size", [60, 400])
+@pytest.mark.parametrize("size", [60, 200])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_an_invented_catalogue_has_every_awkward_shape(size: int, seed: int) -> None:
     albums = albums_of(SyntheticCatalogue(size, seed))
@@ -112,10 +112,10 @@ def test_ids_of_other_kinds_and_strangers_are_nobody() -> None:
 
 
 def test_a_few_artists_have_many_albums_and_many_have_few() -> None:
-    counts = Counter(album.artists[0].id for album in albums_of(SyntheticCatalogue(600, 3)))
+    counts = Counter(album.artists[0].id for album in albums_of(SyntheticCatalogue(300, 3)))
     biggest = [count for _, count in counts.most_common()]
-    assert biggest[0] > 15 * biggest[len(biggest) // 2]
-    assert len(biggest) > 60
+    assert biggest[0] > 10 * biggest[len(biggest) // 2]
+    assert len(biggest) > 40
 
 
 def test_any_size_starts_at_once_and_its_far_end_is_there() -> None:
@@ -127,7 +127,7 @@ def test_any_size_starts_at_once_and_its_far_end_is_there() -> None:
 
 
 def test_reccobeats_covers_about_sixty_in_a_hundred_of_what_spotify_knows() -> None:
-    tracks = [track for album in albums_of(SyntheticCatalogue(200, 4)) for track in album.tracks]
+    tracks = [track for album in albums_of(SyntheticCatalogue(100, 4)) for track in album.tracks]
     spotify = [track for track in tracks if track.spotify_features]
     covered = [track for track in spotify if track.reccobeats_features]
     assert 0.55 < len(covered) / len(spotify) < 0.65

@@ -20,7 +20,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-from spotify_pipelines_tests.simulator.conftest import ApiFactory, track_uris
+from spotify_pipelines_tests.simulator.conftest import ApiFactory, http, track_uris
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
 
 SHARED = Path(os.environ.get("SPOTIFY_PIPELINES_SHARED", Path(__file__).parents[3] / "shared"))
@@ -271,7 +271,7 @@ def test_the_new_paths_serve_classic_apps_too_and_keep_the_new_contract(
 
 
 def test_errors_keep_the_contract(checked: httpx.Client, simulator: RunningSimulator, dialect: str) -> None:
-    no_token = httpx.get(f"{simulator.api_url}/me")
+    no_token = http.get(f"{simulator.api_url}/me")
     validate(dialect, no_token)
     assert no_token.status_code == 401
     if dialect == "reduced":

@@ -1,10 +1,10 @@
 """The control API: the ledger, playlists by hand, the clock, and who may ask."""
 
-import httpx
 import pytest
 
+from spotify_pipelines.simulator import control_client
 from spotify_pipelines.simulator.control_client import ControlError
-from spotify_pipelines_tests.simulator.conftest import ApiFactory, new_playlist, track_uris
+from spotify_pipelines_tests.simulator.conftest import ApiFactory, http, new_playlist, track_uris
 from spotify_pipelines_tests.support.simulator import RunningSimulator
 
 
@@ -46,11 +46,15 @@ def test_the_ledger_can_be_filtered_counted_and_cleared(simulator: RunningSimula
     assert control.ledger()[0]["seq"] == last + 1
 
 
-def test_a_ledger_of_several_pages_is_read_to_its_end(simulator: RunningSimulator) -> None:
-    with httpx.Client(base_url=simulator.api_url) as client:
-        for _ in range(1005):
-            client.get("/me")
-    assert len(simulator.control.ledger()) == 1005
+def test_a_ledger_of_several_pages_is_read_to_its_end(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_client, "_PAGE", 20)
+    for _ in range(45):
+        http.get(f"{simulator.api_url}/me")
+    assert len(simulator.control.ledger()) == 45
+    assert len(simulator.control.ledger(limit=30)) == 30
+    assert len(list(simulator.control.albums())) == 60
 
 
 def test_an_owners_own_changes_show_as_drift(simulator: RunningSimulator, api: ApiFactory) -> None:
@@ -112,7 +116,7 @@ def test_a_development_app_lists_five_users_at_most(simulator: RunningSimulator)
 def test_bad_orders_are_refused_by_the_name_of_what_is_wrong(
     simulator: RunningSimulator, path: str, body: object, named: str
 ) -> None:
-    answer = httpx.post(f"{simulator.url}/_sim{path}", json=body)
+    answer = http.post(f"{simulator.url}/_sim{path}", json=body)
     assert answer.status_code in (400, 404)
     assert named in answer.json()["error"]
 
@@ -120,10 +124,10 @@ def test_bad_orders_are_refused_by_the_name_of_what_is_wrong(
 def test_web_pages_and_rebound_names_are_kept_out(simulator: RunningSimulator) -> None:
     url = f"{simulator.url}/_sim/reset"
     for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
-        assert httpx.post(url, headers=headers).status_code == 403, headers
+        assert http.post(url, headers=headers).status_code == 403, headers
     assert simulator.control.ledger() == []
-    assert len(httpx.get(f"{simulator.url}/_sim/users").json()["users"]) == 2
-    assert httpx.get(f"{simulator.url}/_sim/health", headers={"Host": "localhost:80"}).status_code == 200
+    assert len(http.get(f"{simulator.url}/_sim/users").json()["users"]) == 2
+    assert http.get(f"{simulator.url}/_sim/health", headers={"Host": "localhost:80"}).status_code == 200
 
 
 def test_a_reset_leaves_the_catalogue_and_nothing_else(simulator: RunningSimulator, api: ApiFactory) -> None:

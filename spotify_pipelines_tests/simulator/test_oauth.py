@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from spotify_pipelines_tests.simulator.conftest import REDIRECT_URI
+from spotify_pipelines_tests.simulator.conftest import REDIRECT_URI, http
 from spotify_pipelines_tests.support.simulator import RunningSimulator
 
 VERIFIER = "a-verifier-that-is-long-enough-to-be-one-0123456789"
@@ -23,7 +23,7 @@ def authorize(simulator: RunningSimulator, **query: str) -> httpx.Response:
         "redirect_uri": REDIRECT_URI,
         "state": "s t&te",
     }
-    return httpx.get(f"{simulator.accounts_url}/authorize", params={**defaults, **query})
+    return http.get(f"{simulator.accounts_url}/authorize", params={**defaults, **query})
 
 
 def brought_back(answer: httpx.Response) -> dict[str, str]:
@@ -36,7 +36,7 @@ def brought_back(answer: httpx.Response) -> dict[str, str]:
 def token(
     simulator: RunningSimulator, *, auth: tuple[str, str] | None = ("classic", "secret"), **form: str
 ) -> httpx.Response:
-    return httpx.post(f"{simulator.accounts_url}/api/token", data=form, auth=auth)
+    return http.post(f"{simulator.accounts_url}/api/token", data=form, auth=auth or httpx.USE_CLIENT_DEFAULT)
 
 
 def exchange(simulator: RunningSimulator, code: str, **options: Any) -> httpx.Response:
@@ -53,7 +53,7 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 
 def who(simulator: RunningSimulator, access_token: str) -> str:
-    answer = httpx.get(f"{simulator.api_url}/me", headers={"Authorization": f"Bearer {access_token}"})
+    answer = http.get(f"{simulator.api_url}/me", headers={"Authorization": f"Bearer {access_token}"})
     return str(answer.json().get("id", answer.status_code))
 
 
@@ -184,6 +184,12 @@ def test_invalid_grant_can_be_ordered_for_one_user_and_a_number_of_times(simulat
     assert faults == [1, 1, None]
 
 
+def test_faults_can_pick_the_refreshes_of_one_user(simulator: RunningSimulator) -> None:
+    ann, bob = (simulator.control.mint_tokens("classic", user)["refresh_token"] for user in ("ann", "bob"))
+    simulator.control.add_fault(path="/api/token", client_id="classic", user_id="ann", status=503)
+    assert [refresh(simulator, token).status_code for token in (ann, bob, ann)] == [503, 200, 503]
+
+
 @pytest.mark.parametrize(
     ("auth", "form", "expected"),
     [
@@ -203,7 +209,7 @@ def test_bad_token_requests_say_which_part_is_bad(
 def test_credentials_may_come_in_the_body_and_json_may_not(simulator: RunningSimulator) -> None:
     form = {"grant_type": "client_credentials", "client_id": "classic", "client_secret": "secret"}
     assert token(simulator, auth=None, **form).json()["expires_in"] == 3600
-    assert httpx.post(f"{simulator.accounts_url}/api/token", json=form).status_code == 415
+    assert http.post(f"{simulator.accounts_url}/api/token", json=form).status_code == 415
 
 
 def test_the_token_endpoint_is_outside_the_web_apis_limit(simulator: RunningSimulator) -> None:

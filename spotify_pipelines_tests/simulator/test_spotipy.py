@@ -1,12 +1,11 @@
 """A public client can't tell: spotipy through the Authorization Code flow, from consent to a filled playlist."""
 
-import httpx
 import pytest
 import spotipy
 from spotipy.cache_handler import MemoryCacheHandler
 from spotipy.oauth2 import SpotifyOAuth
 
-from spotify_pipelines_tests.simulator.conftest import ALL_SCOPES, REDIRECT_URI
+from spotify_pipelines_tests.simulator.conftest import ALL_SCOPES, REDIRECT_URI, http
 from spotify_pipelines_tests.support.simulator import RunningSimulator
 
 
@@ -23,7 +22,7 @@ def client_for(
         cache_handler=MemoryCacheHandler(),
         open_browser=False,
     )
-    consent = httpx.get(flow.get_authorize_url(state="xyz"))
+    consent = http.get(flow.get_authorize_url(state="xyz"))
     state, code = flow.parse_auth_response_url(consent.headers["location"])
     assert state == "xyz"
     flow.get_access_token(code, as_dict=False, check_cache=False)

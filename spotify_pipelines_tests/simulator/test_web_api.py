@@ -9,6 +9,7 @@ import pytest
 from spotify_pipelines_tests.simulator.conftest import (
     ALL_SCOPES,
     ApiFactory,
+    http,
     message,
     new_playlist,
     track_uris,
@@ -22,9 +23,9 @@ def test_tokens_that_are_missing_wrong_or_expired_are_told_apart(
     simulator: RunningSimulator, api: ApiFactory
 ) -> None:
     url = f"{simulator.api_url}/me"
-    missing = httpx.get(url)
-    wrong = httpx.get(url, headers={"Authorization": "Bearer nonsense"})
-    basic = httpx.get(url, auth=("classic", "secret"))
+    missing = http.get(url)
+    wrong = http.get(url, headers={"Authorization": "Bearer nonsense"})
+    basic = http.get(url, auth=("classic", "secret"))
     client = api()
     simulator.control.advance(3601)
     expired = client.get("/me")
