@@ -16,7 +16,7 @@ from spotify_pipelines.settings import SettingsError
 __all__ = ["app", "build_app", "run"]
 
 # One module per group of commands; each has ``register(app: typer.Typer) -> None``.
-_MODULES = ("services",)
+_MODULES = ("services", "albums", "demo")
 
 
 def build_app() -> typer.Typer:
