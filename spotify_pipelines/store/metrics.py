@@ -7,8 +7,20 @@ wants to see (``observability.metrics``).
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, String, cast, func, literal, null,
-select, union_all from sqlalchemy.dialects.postgresql import insert from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    String,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import (
     Account,
