@@ -72,7 +72,11 @@ class LiveCatalogue:
     def album(self, album_id: str) -> Album | None:
         """The album with those of its tracks that are still there."""
         album = self._base.album(album_id)
-        if album is None or not any(track.id in self._overrides for track in album.tracks):
+        if (
+            album is None
+            or not self._overrides
+            or not any(track.id in self._overrides for track in album.tracks)
+        ):
             return album
         return replace(album, tracks=tuple(t for t in map(self._changed, album.tracks) if t))
 

@@ -22,6 +22,7 @@ __all__ = ["SyntheticCatalogue"]
 _ALBUM, _TRACK, _ARTIST = 1, 2, 3
 _ORIGINAL, _REISSUE = 0, 1
 _CACHED_ALBUMS = 2048
+_CACHED_IDS = 32_768
 _FIRST_DAY, _LAST_DAY = dt.date(1960, 1, 1).toordinal(), dt.date(2026, 10, 30).toordinal()
 
 
@@ -58,6 +59,7 @@ class SyntheticCatalogue:
         self._seed = seed
         self._ids = IdPermutation(f"spotify-pipelines/{seed}")
         self._cached = lru_cache(maxsize=_CACHED_ALBUMS)(self._make_album)
+        self._address = lru_cache(maxsize=_CACHED_IDS)(self._find_address)
 
     def __len__(self) -> int:
         return self._albums
@@ -86,7 +88,7 @@ class SyntheticCatalogue:
         address = self._address(artist_id, _ARTIST)
         return self._artist(address.index) if address else None
 
-    def _address(self, spotify_id: str, kind: int) -> _Address | None:
+    def _find_address(self, spotify_id: str, kind: int) -> _Address | None:
         number = self._ids.number_of(spotify_id)
         address = None if number is None else _Address.unpack(number)
         if address is None or address.kind != kind or address.edition > _REISSUE:
