@@ -175,7 +175,7 @@ def _fits_128_bits(album_id: str) -> bool:
 def _why_not(text: str) -> str:
     """The slow way, for what ``_find`` refused: the sentence that says why."""
     if len(text) > LONGEST_REFERENCE:
-        return f"it has {len(text)} characters, which no album link has (at most {LONGEST_REFERENCE})"
+        return f"it is longer than {LONGEST_REFERENCE} characters, which no album link is"
     text = text.strip()
     if not text:
         return "it is empty"

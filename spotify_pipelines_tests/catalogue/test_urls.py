@@ -125,9 +125,9 @@ def test_the_reason_names_what_is_wrong(text: str, reason: str) -> None:
 
 
 def test_a_text_that_is_too_long_is_refused_for_its_length() -> None:
-    with pytest.raises(AlbumUrlError, match="10000000 characters"):
+    with pytest.raises(AlbumUrlError, match="longer than 2048 characters"):
         parse_album_url("x" * 10_000_000)
-    with pytest.raises(AlbumUrlError, match="characters, which no album link has"):
+    with pytest.raises(AlbumUrlError, match="longer than 2048 characters"):
         parse_album_url(f"https://open.spotify.com/album/{ID}?si={'x' * LONGEST_REFERENCE}")
 
 
