@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.playlists.account_lease import AccountLease
-from spotify_pipelines.playlists.call_plan import Content
+from spotify_pipelines.playlists.call_plan import Content, items_hash
 from spotify_pipelines.playlists.desired import Target
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.look import Seen
@@ -192,7 +192,9 @@ class Records:
         """Spotify took the items, and calls this version ``snapshot_id``."""
         row, now = target.row, self._now()
         replaced = row.confirmed_snapshot_row
-        action = Action.RESHUFFLED if replaced not in (None, row.snapshot_row) else Action.SYNCED
+        is_new = before.items_hash == items_hash([])
+        redrawn = replaced not in (None, row.snapshot_row)
+        action = Action.RESHUFFLED if redrawn and not is_new else Action.SYNCED
         with self._lease.transaction() as session:
             store.set_playlist(
                 session,

@@ -1,0 +1,554 @@
+"""Playlists on Spotify: the calls they cost, and what survives lost answers, edits by hand and trouble.
+
+Judged by the simulator's ledger and playlists: what really happened, not what our database says.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from spotify_pipelines.playlists.policies import parse_policies
+from spotify_pipelines.playlists.templates import find_marker
+from spotify_pipelines.store.tables import ApiCalls, Playlist, SyncIntent, Track
+from spotify_pipelines_tests.playlists.studio import TWO_POLICIES, Studio
+
+LIST = "GET /v1/me/playlists"
+READ = "GET /v1/playlists/{id}"
+CREATE = "POST /v1/me/playlists"
+ITEMS = "PUT /v1/playlists/{id}/items"
+DETAILS = "PUT /v1/playlists/{id}"
+DATED_POLICY = TWO_POLICIES[: TWO_POLICIES.index("  - name: evening")]
+
+ONE_POLICY = DATED_POLICY.replace("Morning · $date", "Morning").replace(" with $top_artists", "")
+
+
+def _actions(studio: Studio, playlist_id: int) -> list[str]:
+    return [row.action for row in studio.history(playlist_id)]
+
+
+def _by_id(studio: Studio) -> dict[str, dict[str, Any]]:
+    return {each["id"]: each for each in studio.on_spotify()}
+
+
+def _items(playlist: dict[str, Any]) -> list[str]:
+    return [item["uri"] if isinstance(item, dict) else item for item in playlist["items"]]
+
+
+def _is_as_drawn(studio: Studio) -> bool:
+    """Every playlist is on Spotify, once, with the tracks of its newest draw in their order."""
+    real = _by_id(studio)
+    ours = [each for each in studio.playlists() if each.status != "retired"]
+    return len(real) == len(ours) and all(
+        _items(real[str(each.spotify_id)]) == studio.tracks(each) for each in ours
+    )
+
+
+# ── what it costs ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_new_playlists_cost_a_creation_and_a_fill_each(studio: Studio) -> None:
+    report = await studio.publish()
+
+    assert (report.requested, report.changed, report.failed) == (6, 6, [])
+    assert (report.calls, report.minimum_calls) == (12, 12)
+    assert Counter(studio.requests()) == {CREATE: 6, ITEMS: 6}
+    assert _is_as_drawn(studio)
+    assert {find_marker(each["description"]) for each in studio.on_spotify()} == set(_markers(studio))
+
+
+def _markers(studio: Studio) -> list[str]:
+    with studio.database.transaction() as session:
+        return list(session.scalars(select(SyncIntent.marker)))
+
+
+async def test_a_second_run_calls_nobody_and_writes_nothing(studio: Studio) -> None:
+    await studio.publish()
+    studio.forget_requests()
+    before = studio.fingerprint()
+
+    studio.apply()
+    studio.plan()
+    drawn = studio.draw()
+    report = await studio.sync()
+
+    assert (drawn.changed, report.changed, report.unchanged, report.calls) == (0, 0, 6, 0)
+    assert studio.requests() == []
+    assert studio.fingerprint() == before
+
+
+async def test_a_reshuffle_costs_a_listing_per_account_and_a_write_per_playlist(studio: Studio) -> None:
+    await studio.publish(
+        TWO_POLICIES.replace('"Morning · $date"', '"Morning"').replace("with $top_artists", "")
+    )
+    before = {each.id: studio.tracks(each) for each in studio.playlists()}
+    studio.advance(days=7)
+    studio.draw()
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert Counter(studio.requests()) == {LIST: 3, ITEMS: 6}
+    assert (report.calls, report.minimum_calls) == (9, 9)
+    assert _is_as_drawn(studio)
+    assert all(studio.tracks(each) != before[each.id] for each in studio.playlists())
+    assert {_actions(studio, each.id)[-1] for each in studio.playlists()} == {"reshuffled"}
+
+
+async def test_a_name_with_a_date_changes_with_the_cycle_and_not_before(studio: Studio) -> None:
+    await studio.publish(DATED_POLICY)
+    studio.advance(days=3)
+    assert (await studio.sync()).calls == 0
+
+    studio.advance(days=4)
+    studio.draw()
+    studio.forget_requests()
+    await studio.sync()
+
+    assert Counter(studio.requests()) == {LIST: 3, DETAILS: 3, ITEMS: 3}
+    row = studio.playlists()[0]
+    assert _by_id(studio)[str(row.spotify_id)]["name"] == row.confirmed_name
+    renamed = next(each for each in studio.history(row.id) if each.action == "renamed")
+    assert renamed.before is not None
+    assert renamed.after is not None
+    assert renamed.before["name"] != renamed.after["name"]
+
+
+async def test_a_run_after_a_change_of_name_finds_its_version_unknown_and_no_drift(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    renamed = ONE_POLICY.replace('"Morning"', '"Good morning"')
+    studio.apply(renamed)
+    studio.draw()
+    await studio.sync()
+    assert {each["name"] for each in studio.on_spotify()} == {"Good morning"}
+
+    studio.draw(force=True)
+    studio.forget_requests()
+    report = await studio.sync()
+
+    assert Counter(studio.requests()) == {LIST: 3, ITEMS: 3}
+    assert "drift_found" not in report.counts
+
+
+async def test_the_cheaper_look_is_taken_in_a_large_library(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    one = studio.playlists()[0]
+    studio.retire_others(one.account_id, 60)
+    studio.draw(force=True, playlist_ids=[one.id])
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert Counter(studio.requests()) == {READ: 1, ITEMS: 1}
+    assert (report.calls, report.minimum_calls) == (2, 2)
+    assert _is_as_drawn(studio)
+
+
+async def test_calls_and_their_minimum_are_stored_by_account_and_endpoint(studio: Studio) -> None:
+    await studio.publish()
+
+    with studio.database.transaction() as session:
+        stored = session.execute(
+            select(ApiCalls.account_id, ApiCalls.endpoint, ApiCalls.calls, ApiCalls.minimum).where(
+                ~ApiCalls.endpoint.contains(":")
+            )
+        ).all()
+
+    assert {(row.account_id, row.calls, row.minimum) for row in stored} == {
+        (account, 2, 2) for account in studio.accounts
+    }
+    assert len(stored) == 6
+
+
+async def test_a_listing_that_shows_an_older_version_of_ours_is_no_drift(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    studio.simulator.control.add_fault(kind="slow_snapshot_ids", seconds=30)
+    studio.draw(force=True)
+    await studio.sync()
+    studio.draw(force=True)
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert READ not in studio.requests()
+    assert "drift_found" not in report.counts
+    assert _is_as_drawn(studio)
+
+
+# ── created exactly once ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_creation_whose_answer_is_lost_is_adopted_by_its_marker(studio: Studio) -> None:
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", drop="after", n=1)
+
+    report = await studio.publish(ONE_POLICY)
+
+    assert (report.changed, report.counts["adopted"]) == (3, 1)
+    assert studio.requests().count(CREATE) == 3
+    assert (report.calls, report.minimum_calls) == (7, 7)
+    assert _is_as_drawn(studio)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+async def test_a_server_error_after_the_effect_makes_one_playlist(studio: Studio, status: int) -> None:
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", status=status, effect=True, n=1)
+
+    await studio.publish(ONE_POLICY)
+
+    assert studio.requests().count(CREATE) == 3
+    assert _is_as_drawn(studio)
+
+
+async def test_a_server_error_before_the_effect_makes_one_playlist_after_the_settle_window(
+    studio: Studio,
+) -> None:
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", status=502, n=1)
+    report = await studio.publish(ONE_POLICY)
+    assert (report.changed, len(report.deferred), report.failed) == (2, 1, [])
+    assert report.deferred[0].until > studio.now()
+
+    studio.forget_requests()
+    too_soon = await studio.sync()
+    assert (len(too_soon.deferred), studio.requests()) == (1, [])
+
+    studio.advance(seconds=130)
+    report = await studio.sync()
+
+    assert Counter(studio.requests()) == {LIST: 1, CREATE: 1, ITEMS: 1}
+    assert (report.changed, report.calls, report.minimum_calls) == (1, 3, 3)
+    assert _is_as_drawn(studio)
+    assert [each.sync_not_before for each in studio.playlists()] == [None] * 3
+
+
+async def test_a_listing_that_lags_within_the_settle_window_makes_no_twin(studio: Studio) -> None:
+    studio.simulator.control.add_fault(kind="listing_lag", seconds=60)
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", drop="after", n=1)
+    report = await studio.publish(ONE_POLICY)
+    assert len(report.deferred) == 1
+
+    studio.advance(seconds=130)
+    await studio.sync()
+
+    assert studio.requests().count(CREATE) == 3
+    assert _is_as_drawn(studio)
+
+
+async def test_a_run_killed_before_the_call_creates_one_playlist(studio: Studio) -> None:
+    await _killed_at_create(studio, drop="before")
+    assert studio.on_spotify() == []
+
+    studio.advance(seconds=130)
+    await studio.sync()
+
+    assert _is_as_drawn(studio)
+
+
+async def test_a_run_killed_after_the_call_adopts_what_it_made(studio: Studio) -> None:
+    await _killed_at_create(studio, drop="after")
+    assert len(studio.on_spotify()) == 1
+
+    report = await studio.sync()
+
+    assert (report.counts["adopted"], report.counts.get("created")) == (1, None)
+    assert _is_as_drawn(studio)
+
+
+async def _killed_at_create(studio: Studio, drop: str) -> None:
+    """Let a run die while its creation is on the way: nothing after the commit of the intent happens."""
+    studio.apply(ONE_POLICY.replace("size: 20", "size: 20\n    accounts: [studio-1]"))
+    studio.plan()
+    studio.draw()
+    timing: dict[str, Any] = {"drop": "before", "delay": 60} if drop == "before" else {"delay_after": 60}
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", **timing)
+    run = asyncio.create_task(studio.sync())
+    while not _arrived(studio, drop):  # noqa: ASYNC110 - the event happens in another server
+        await asyncio.sleep(0.01)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    studio.simulator.control.clear_faults()
+
+
+def _arrived(studio: Studio, drop: str) -> bool:
+    if drop == "after":
+        return bool(studio.on_spotify())
+    with studio.database.transaction() as session:
+        return session.scalar(select(SyncIntent.id).where(SyncIntent.sent_at.is_not(None))) is not None
+
+
+async def test_a_run_killed_between_creation_and_fill_fills_what_it_made(studio: Studio) -> None:
+    fault = studio.simulator.control.add_fault(method="PUT", path="/items$", status=502)
+    report = await studio.publish(ONE_POLICY)
+    assert len(report.failed) == 3
+    studio.simulator.control.remove_fault(fault)
+
+    report = await studio.sync()
+
+    assert studio.requests().count(CREATE) == 3
+    assert report.changed == 3
+    assert _is_as_drawn(studio)
+
+
+async def test_a_write_whose_answer_was_lost_is_not_taken_for_an_edit(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    studio.draw(force=True)
+    fault = studio.simulator.control.add_fault(method="PUT", path="/items$", status=502, effect=True)
+    assert len((await studio.sync()).failed) == 3
+    studio.simulator.control.remove_fault(fault)
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert ITEMS not in studio.requests()
+    assert "drift_found" not in report.counts
+    assert (report.changed, report.failed) == (3, [])
+    assert (await studio.sync()).unchanged == 3
+
+
+# ── edits by hand ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_edit_by_hand_is_recorded_before_it_is_overwritten(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    row = studio.playlists()[0]
+    kept = studio.tracks(row)[:3]
+    studio.simulator.control.edit_playlist(str(row.spotify_id), items=kept, name="Mine now")
+    studio.draw(force=True)
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert report.counts["drift_found"] == 1
+    assert (report.calls, report.minimum_calls) == (3 + 1 + 3 + 1, 3 + 1 + 3 + 1)
+    drift = next(each for each in studio.history(row.id) if each.action == "drift found")
+    assert drift.reason == "changed by hand: items, name"
+    assert drift.before is not None
+    assert drift.after is not None
+    assert (drift.before["name"], drift.after["name"]) == ("Morning", "Mine now")
+    assert drift.after["items"] == kept
+    assert _is_as_drawn(studio)
+    assert _by_id(studio)[str(row.spotify_id)]["name"] == "Morning"
+
+
+async def test_an_edit_is_found_without_anything_due_where_it_is_looked_for(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    row = studio.playlists()[1]
+    studio.simulator.control.edit_playlist(str(row.spotify_id), items=[])
+
+    assert (await studio.sync()).changed == 0
+    report = await studio.sync(force=True)
+
+    assert (report.changed, report.unchanged) == (1, 2)
+    assert _actions(studio, row.id)[-2:] == ["drift found", "synced"]
+    assert _is_as_drawn(studio)
+
+
+async def test_a_playlist_that_its_owner_deleted_is_made_anew(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    row = studio.playlists()[0]
+    studio.simulator.control.edit_playlist(str(row.spotify_id), unfollow=True)
+    studio.draw(force=True)
+    studio.advance(minutes=5)
+
+    report = await studio.sync()
+
+    again = studio.playlists()[0]
+    assert again.spotify_id != row.spotify_id
+    drift = next(each for each in studio.history(row.id) if each.action == "drift found")
+    assert drift.before is not None
+    assert drift.before["spotify_id"] == row.spotify_id
+    assert _is_as_drawn(studio)
+    assert (report.calls, report.minimum_calls) == (3 + 2 + 2, 3 + 2 + 2)
+
+
+async def test_a_deleted_playlist_stays_so_where_its_policy_says_so(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY.replace("size: 20", "size: 20\n    on_missing: leave"))
+    row = studio.playlists()[0]
+    studio.simulator.control.edit_playlist(str(row.spotify_id), unfollow=True)
+    studio.draw(force=True)
+    studio.advance(minutes=5)
+
+    await studio.sync()
+    studio.plan()
+    studio.draw()
+    await studio.sync()
+
+    assert [each.status for each in studio.playlists()] == ["retired", "active", "active"]
+    assert len(studio.on_spotify()) == 2
+
+
+async def test_a_foreign_playlist_is_never_touched(studio: Studio) -> None:
+    control = studio.simulator.control
+    await studio.publish(ONE_POLICY)
+    marker = _markers(studio)[0]
+    mine = next(each for each in studio.on_spotify() if find_marker(each["description"]) == marker)
+    with studio.database.transaction() as session:
+        session.execute(update(SyncIntent).values(status="abandoned"))
+        session.execute(update(Playlist).values(status="retired"))
+    before = control.playlists()
+
+    studio.plan()
+    studio.draw()
+    await studio.sync()
+
+    after = {each["id"]: each for each in control.playlists()}
+    assert after[mine["id"]]["snapshot_id"] == mine["snapshot_id"]
+    assert len(after) == len(before) + 3
+
+
+# ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_account_without_consent_is_quarantined_and_the_others_are_done(studio: Studio) -> None:
+    await studio.publish()
+    studio.draw(force=True)
+    studio.simulator.control.revoke("studio-2")
+    studio.simulator.control.expire_access_tokens("studio-2")
+    studio.advance(hours=2)
+
+    report = await studio.sync()
+
+    assert (report.changed, len(report.failed)) == (4, 2)
+    assert {failure.kind for failure in report.failed} == {"AuthorizationLost"}
+    assert studio.account(studio.accounts[1]).health == "quarantined"
+
+    studio.forget_requests()
+    before = studio.fingerprint()
+    again = await studio.sync()
+    after_once = studio.fingerprint()
+    assert (again.changed, again.unchanged, studio.requests()) == (0, 4, [])
+    assert len(again.failed) + len(again.deferred) == 2
+    assert "studio-2" in (again.failed[0].reason if again.failed else again.deferred[0].reason)
+    assert before != after_once, "that they were skipped is noted"
+    await studio.sync()
+    assert studio.fingerprint() == after_once, "but noted once"
+
+
+async def test_an_account_that_always_fails_costs_the_others_nothing(studio: Studio) -> None:
+    studio.simulator.control.add_fault(path="/v1/", user_id="studio-1", status=503)
+
+    report = await studio.publish()
+
+    assert report.changed == 4
+    assert len(report.failed) + len(report.deferred) == 2
+    assert len(studio.on_spotify()) == 4
+
+
+async def test_a_spent_quota_puts_everything_off_and_the_next_run_goes_on(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    quota = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
+    fault = studio.simulator.control.add_fault(
+        path="/v1/", status=429, body=quota, headers={"Retry-After": "48925"}, skip=3
+    )
+
+    report = await studio.sync(max_parallel_accounts=1)
+    assert report.failed == []
+    assert (report.changed, len(report.deferred)) == (1, 5)
+    assert report.deferred_until is not None
+    assert (report.deferred_until - studio.now()).total_seconds() > 40_000
+
+    studio.simulator.control.remove_fault(fault)
+    studio.forget_requests()
+    assert len((await studio.sync()).deferred) == 5
+    assert studio.requests() == []
+
+    studio.advance(hours=14)
+    report = await studio.sync()
+    assert (report.changed, report.deferred) == (5, [])
+    assert _is_as_drawn(studio)
+
+
+async def test_two_runs_at_once_write_each_playlist_once(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+
+    reports = await asyncio.gather(studio.sync(), studio.sync())
+
+    assert Counter(studio.requests()) == {CREATE: 6, ITEMS: 6}
+    assert sum(report.changed for report in reports) == 6
+    assert _is_as_drawn(studio)
+
+
+async def test_a_run_that_lost_its_lease_stops_before_its_next_call(studio: Studio) -> None:
+    studio.apply(ONE_POLICY)
+    studio.plan()
+    studio.draw()
+    fault = studio.simulator.control.add_fault(method="POST", path="/me/playlists$", delay_after=1)
+    run = asyncio.create_task(studio.sync(account_ids=studio.accounts[:1]))
+    while not studio.on_spotify():  # noqa: ASYNC110 - the event happens in another server
+        await asyncio.sleep(0.01)
+    with studio.database.transaction() as session:
+        session.connection().exec_driver_sql("UPDATE leases SET token = token + 1, holder = 'another run'")
+    report = await run
+    studio.simulator.control.remove_fault(fault)
+
+    assert [failure.kind for failure in report.failed] == ["LeaseLost"]
+    assert studio.requests() == [CREATE]
+    assert studio.playlists()[0].spotify_id is None
+
+
+# ── narrowing ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    before = studio.fingerprint()
+
+    report = await studio.sync(dry_run=True)
+
+    assert (report.changed, report.calls, report.minimum_calls) == (6, 0, 12)
+    assert {row["what"] for row in report.rows} == {"create, fill"}
+    assert sum(int(row["calls"] or 0) for row in report.rows) == 12
+    assert studio.requests() == []
+    assert studio.fingerprint() == before
+
+
+async def test_a_run_can_be_narrowed(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    one = studio.playlists()[-1].id
+
+    assert (await studio.sync(playlist_ids=[one])).changed == 1
+    assert (await studio.sync(account_ids=studio.accounts[:1], policy="morning")).changed == 1
+    limited = await studio.sync(limit=1)
+    assert (limited.changed, limited.notes) == (1, ["3 more are due, beyond the limit of 1"])
+    assert (await studio.sync()).changed == 3
+
+
+async def test_progress_is_told_playlist_by_playlist(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    told: list[tuple[int, int]] = []
+
+    await studio.sync(progress=lambda done, total, **more: told.append((done, total)))
+
+    assert sorted(told) == [(done, 6) for done in range(1, 7)]
+
+
+async def test_a_track_that_became_unplayable_leaves_the_playlist(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    row = studio.playlists()[0]
+    gone = studio.tracks(row)[4].rpartition(":")[2]
+    with studio.database.transaction() as session:
+        session.execute(update(Track).where(Track.id == gone).values(playable=False))
+
+    assert studio.draw().changed >= 1
+    await studio.sync()
+
+    assert all(f"spotify:track:{gone}" not in _items(each) for each in studio.on_spotify())
+    assert _is_as_drawn(studio)
+
+
+def test_the_two_policies_of_these_tests_are_valid() -> None:
+    assert [policy.name for policy in parse_policies(TWO_POLICIES, "test").policies] == ["morning", "evening"]
+    assert re.search(r"\$date", DATED_POLICY)
