@@ -25,6 +25,14 @@ def test_no_window_of_thirty_seconds_ever_admits_more_than_the_limit(gaps: list[
         assert sum(start <= moment < start + WINDOW for moment in admitted) <= limit
 
 
+def test_a_place_in_the_window_is_free_again_after_exactly_thirty_seconds() -> None:
+    early, right = RollingLimit(), RollingLimit()
+    for rolling in (early, right):
+        assert rolling.ask(0.0, 1) is None
+    assert early.ask(29.9, 1) == 1
+    assert right.ask(30.0, 1) is None
+
+
 def test_a_client_that_waits_is_told_one_to_four_seconds_and_one_that_hammers_ever_more() -> None:
     patient, hammering = RollingLimit(), RollingLimit()
     for rolling in (patient, hammering):

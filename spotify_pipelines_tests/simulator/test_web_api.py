@@ -160,7 +160,10 @@ def test_playability_and_relinking_show_in_classic_and_only_in_a_playlist_in_dev
     assert classic.get(f"/tracks/{lost}").json()["is_playable"] is False
     relinked = classic.get(f"/tracks/{moved}").json()
     assert (relinked["id"], relinked["linked_from"]["id"]) == (target, moved)
-    assert api(user=None).get(f"/tracks/{moved}").json()["id"] == moved
+    without_market = api(user=None)
+    assert without_market.get(f"/tracks/{moved}").json()["id"] == moved
+    assert without_market.get(f"/tracks/{lost}").json()["available_markets"] == []
+    assert "DE" in without_market.get(f"/tracks/{target}").json()["available_markets"]
     assert (
         not {"is_playable", "linked_from", "available_markets"} & reduced.get(f"/tracks/{lost}").json().keys()
     )
@@ -274,6 +277,8 @@ def test_items_are_replaced_inserted_moved_and_removed(simulator: RunningSimulat
     assert client.post(path, params={"uris": a, "position": 0}).status_code == 201
     assert items() == [a, a, d, b, c, e, f]
     assert client.put(path, json={"range_start": 4, "insert_before": 1, "range_length": 2}).is_success
+    assert items() == [a, c, e, a, d, b, f]
+    assert client.put(path, json={"range_start": 1, "insert_before": 2, "range_length": 3}).is_success
     assert items() == [a, c, e, a, d, b, f]
     assert client.put(path, json={"range_start": 0, "insert_before": 7}).is_success
     assert items() == [c, e, a, d, b, f, a]
