@@ -11,6 +11,7 @@ from spotify_pipelines.defs.jobs import JOBS
 from spotify_pipelines.defs.resources import build_resources
 from spotify_pipelines.defs.schedules import build_schedules
 from spotify_pipelines.defs.sensors import build_sensors
+from spotify_pipelines.observability.logs import configure_logging
 from spotify_pipelines.settings import load_settings
 
 __all__ = ["definitions"]
@@ -19,11 +20,14 @@ __all__ = ["definitions"]
 @dg.definitions
 def definitions() -> dg.Definitions:
     """All assets, jobs, schedules, sensors and resources."""
+    settings = load_settings()
+    # Runs load these definitions too: their structured events go to the step's captured standard error.
+    configure_logging(log_format=settings.log_format, level=settings.log_level)
     return dg.Definitions(
         assets=[*catalogue.ASSETS, *accounts.ASSETS, *playlists.ASSETS, *metrics.ASSETS],
         jobs=JOBS,
         schedules=build_schedules(),
         sensors=[*build_sensors(), *build_history_sensors()],
-        resources=build_resources(load_settings()),
+        resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

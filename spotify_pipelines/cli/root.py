@@ -11,12 +11,13 @@ import click
 import typer
 
 from spotify_pipelines.errors import ExplainedError
-from spotify_pipelines.settings import SettingsError
+from spotify_pipelines.observability.logs import configure_logging
+from spotify_pipelines.settings import SettingsError, load_settings
 
 __all__ = ["app", "build_app", "run"]
 
 # One module per group of commands; each has ``register(app: typer.Typer) -> None``.
-_MODULES = ("services", "albums", "demo")
+_MODULES = ("services", "accounts", "albums", "demo")
 
 
 def build_app() -> typer.Typer:
@@ -29,9 +30,29 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_prepare)
+    app.callback()(_before_every_command)
     for name in _MODULES:
         import_module(f"spotify_pipelines.cli.{name}").register(app)
     return app
+
+
+def _prepare() -> None:
+    from spotify_pipelines.observability.logs import configure_logging
+
+    # Commands tell what they did in sentences; a person needs the log's lines only where something is wrong.
+    configure_logging(level="WARNING")
+
+
+def _before_every_command() -> None:
+    """Set up logs, which go to standard error: in a terminal only what needs attention, unless asked for more."""
+    try:
+        settings = load_settings()
+    except SettingsError:  # the command says it, if it needs settings at all
+        configure_logging()
+        return
+    quiet = sys.stderr.isatty() and "log_level" not in settings.model_fields_set
+    configure_logging(log_format=settings.log_format, level="WARNING" if quiet else settings.log_level)
 
 
 app = build_app()
