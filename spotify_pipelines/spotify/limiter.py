@@ -138,15 +138,28 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local horizon, spread, drained = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local pause = tonumber(redis.call('HGET', KEYS[1], 'pause') or 0)
--- A lost bucket gets a generation that no earlier booking can have.
-local generation = redis.call('HGET', KEYS[1], 'generation') or (time[1] .. '.' .. time[2])
+local generation = redis.call('HGET', KEYS[1], 'generation')
+if not generation then
+  -- A lost bucket gets a generation that no earlier booking can have.
+  generation = time[1] .. '.' .. time[2]
+  redis.call('HSET', KEYS[1], 'generation', generation)
+end
+local function keep(key, tat, interval, tolerance)
+  local text = string.format('%.3f', tat)
+  redis.call('HSET', key, 'tat', text, 'interval', interval, 'tolerance', tolerance)
+  redis.call('PEXPIRE', key, math.ceil(tat - now) + 604800000)
+  return text
+end
 
 local at, first, tats = now, math.huge, {}
 for i, key in ipairs(KEYS) do
-  local tolerance = tonumber(ARGV[3 + 2 * i])
+  local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
   local tat = tonumber(redis.call('HGET', key, 'tat') or 0)
-  -- A bucket that is missing may have been full of calls a moment ago: it starts empty.
-  if tat == 0 or drained then tat = math.max(tat, now + tolerance) end
+  -- A bucket that is missing may have been drawn from a moment ago: it starts empty.
+  if tat == 0 or drained then
+    tat = math.max(tat, now + tolerance + interval)
+    keep(key, tat, interval, tolerance)
+  end
   local free = math.max(now, tat - tolerance)
   if i == 1 then free = math.max(free, pause) end
   at, first, tats[i] = math.max(at, free), math.min(first, free), tat
@@ -161,12 +174,8 @@ end
 local answer = {1, string.format('%.3f', at - now), generation}
 for i, key in ipairs(KEYS) do
   local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  local tat = string.format('%.3f', math.max(tats[i], now, i == 1 and pause or 0) + interval)
-  redis.call('HSET', key, 'tat', tat, 'interval', interval, 'tolerance', tolerance)
-  redis.call('PEXPIRE', key, math.ceil(tonumber(tat) - now) + 604800000)
-  answer[3 + i] = tat
+  answer[3 + i] = keep(key, math.max(tats[i], now, i == 1 and pause or 0) + interval, interval, tolerance)
 end
-redis.call('HSET', KEYS[1], 'generation', generation)
 return answer
 """
 
@@ -271,6 +280,7 @@ class LocalBuckets:
             for name, pace in zip(names, paces, strict=True)
         ]
         free = [bucket.free_at(pace, now) for bucket, pace in zip(buckets, paces, strict=True)]
+        self._buckets.update(zip(names, buckets, strict=True))
         at = max(*free, now, self._paused_until.get(demand.app, now))
         generation = str(self._generation.get(demand.app, 0))
         if at - now > demand.horizon:
@@ -278,7 +288,6 @@ class LocalBuckets:
         # Every bucket counts the call at the time it goes: slower than need be, and sure without any
         # allowance.
         taken = tuple(repr(bucket.take(pace, at)) for bucket, pace in zip(buckets, paces, strict=True))
-        self._buckets.update(zip(names, buckets, strict=True))
         return Booking(demand, True, at - now, generation, taken)
 
     async def holds(self, booking: Booking) -> bool:

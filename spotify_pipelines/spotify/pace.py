@@ -52,8 +52,8 @@ class Bucket:
 
     @classmethod
     def empty(cls, pace: Pace, now: float) -> Self:
-        """A bucket from which one call may go at ``now`` and the next an interval later."""
-        return cls(now + pace.tolerance)
+        """A bucket that had its last call at ``now``, for all we know: the next may go an interval later."""
+        return cls(now + pace.tolerance + pace.interval)
 
     def free_at(self, pace: Pace, now: float) -> float:
         """When the next call may go."""
