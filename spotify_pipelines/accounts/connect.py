@@ -29,7 +29,7 @@ from spotify_pipelines.spotify.oauth import AuthorizationRequest, TokenEndpoint,
 from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.store.database import Database
 
-__all__ = ["ConnectError", "Desk", "code_from_redirect", "complete_authorization"]
+__all__ = ["ConnectError", "ConsentDeclined", "Desk", "code_from_redirect", "complete_authorization"]
 
 _NEWCOMER = 0
 """Stands for an account that has no row yet; ids in the database begin at 1."""
@@ -37,6 +37,10 @@ _NEWCOMER = 0
 
 class ConnectError(ExplainedError):
     """The account could not be connected; the text says why and what to do. Nothing was stored."""
+
+
+class ConsentDeclined(ConnectError):
+    """The answer to our very request, and it is no: there is nothing more to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def code_from_redirect(address: str, request: AuthorizationRequest, redirect_uri
     """The authorization code in the ``address`` to which the browser was sent back.
 
     Raises:
-        ConnectError: it is not our redirect URI, not an answer to this request, or says no.
+        ConsentDeclined: it answers this request, but says no.
+        ConnectError: it is not our redirect URI, or no answer to this request.
     """
     parts, expected = urlsplit(address.strip()), urlsplit(redirect_uri)
     if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):
@@ -75,9 +80,9 @@ def code_from_redirect(address: str, request: AuthorizationRequest, redirect_uri
         said = (
             "the user declined" if answer["error"] == "access_denied" else f"it says '{answer['error'][:80]}'"
         )
-        raise ConnectError(f"Spotify gave no consent: {said}. Start again when you are ready to agree.")
+        raise ConsentDeclined(f"Spotify gave no consent: {said}. Start again when you are ready to agree.")
     if not answer.get("code"):
-        raise ConnectError("Spotify's answer holds no code. Start again.")
+        raise ConsentDeclined("Spotify's answer holds no code. Start again.")
     return answer["code"]
 
 

@@ -1,7 +1,7 @@
 """Structured logs: one event per line, JSON when nobody watches a terminal, secrets taken out last.
 
-What belongs here: the set-up of structlog and the redaction. What does not: the events, which are logged where
-they happen as ``log.info("playlist.created", playlist=…, account=…)``.
+What belongs here: the set-up of structlog and the redaction. What does not: the events, which are logged
+where they happen as ``log.info("playlist.created", playlist=…, account=…)``.
 """
 
 import logging
@@ -27,7 +27,7 @@ _SECRET_TEXTS = (
 
 
 def redact(value: Any, key: str = "") -> Any:
-    """``value`` without secrets: by the name of its key, and by shape within texts (tokens, URLs' passwords)."""
+    """``value`` without secrets: by the name of its key, and by shape within texts (tokens, passwords)."""
     if key and _SECRET_KEYS.search(key) and not isinstance(value, bool | int | float | None):
         return "[redacted]"
     if isinstance(value, str):
@@ -68,7 +68,8 @@ def configure_logging(*, log_format: str = "auto", level: str = "INFO") -> None:
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up for each line: whoever replaces stderr (a test, a runner) may close it again.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     # httpx logs full URLs at INFO, and an authorization code travels in one.

@@ -1,5 +1,7 @@
 """Logs: one JSON object per line on stderr, and no secret in any of them, whichever way it came in."""
 
+import contextlib
+import io
 import json
 import logging
 import subprocess
@@ -123,3 +125,13 @@ def test_httpx_does_not_log_addresses_which_may_hold_a_code() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "canary" not in done.stderr + done.stdout
+
+
+def test_a_stderr_that_was_replaced_and_closed_is_not_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as replaced:
+        configure_logging(log_format="json")
+        structlog.get_logger().info("inside")
+        assert "inside" in replaced.getvalue()
+        replaced.close()
+    structlog.get_logger().info("outside")
+    assert [line["event"] for line in written(capsys)] == ["outside"]

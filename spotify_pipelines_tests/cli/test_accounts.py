@@ -1,0 +1,270 @@
+"""``apps`` and ``accounts`` as a person or a script meets them, against a real consent page."""
+
+import json
+import socket
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+from typer.testing import CliRunner, Result
+
+from spotify_pipelines.accounts.connect import ConnectError
+from spotify_pipelines.accounts.registry import RegistryError
+from spotify_pipelines.accounts.vault import Vault, VaultError, new_key
+from spotify_pipelines.cli.root import build_app
+from spotify_pipelines.store.database import Database, DatabaseError, create_database_engine
+from spotify_pipelines.store.tables import Account, SpotifyApp
+from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
+
+CLIENT_ID = "0123456789abcdef0123456789abcdef"
+SECRET = "canary-secret-0123456789"
+KEY = new_key()
+PROGRAM = str(Path(sys.executable).with_name("spotify-pipelines"))
+
+Command = Callable[..., Result]
+
+# A browser that agrees: it opens the page, is sent back, and shows what it finds there.
+BROWSER = """
+import sys, httpx
+print(httpx.get(sys.argv[1], follow_redirects=True, trust_env=False).text)
+"""
+
+
+@pytest.fixture(scope="module")
+def module_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
+    with running_simulator(tmp_path_factory.mktemp("simulator"), albums=5) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def simulator(module_simulator: RunningSimulator, port: int) -> RunningSimulator:
+    control = module_simulator.control
+    control.reset()
+    control.add_client(CLIENT_ID, SECRET, redirect_uris=[f"http://127.0.0.1:{port}/callback"])
+    control.add_user("anna", display_name="Anna")
+    return module_simulator
+
+
+@pytest.fixture
+def environment(
+    database_url: str,
+    redis_url: str,
+    simulator: RunningSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Path:
+    """Everything the command reads, and a folder to be in."""
+    for name, value in {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SPOTIFY_API_URL": simulator.api_url,
+        "SPOTIFY_ACCOUNTS_URL": simulator.accounts_url,
+        "RECCOBEATS_URL": simulator.reccobeats_url,
+        "VAULT_KEYS": KEY,
+        "CLIENT_SECRET": SECRET,
+    }.items():
+        monkeypatch.setenv(f"SPOTIFY_PIPELINES_{name}", value)
+    script = tmp_path / "browser.py"
+    script.write_text(BROWSER)
+    monkeypatch.setenv("BROWSER", f"{sys.executable} {script} %s")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(environment: Path) -> Command:
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(build_app(), list(words), catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with closing(Database(create_database_engine(database_url))) as database:
+        yield database
+
+
+def answer(page: str) -> bool:
+    """Agree, in a browser that waits for the page it is sent back to."""
+    return httpx.get(page, follow_redirects=True, trust_env=False).is_success
+
+
+def as_json(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_an_apps_secret_comes_from_the_environment_and_is_stored_sealed(
+    command: Command, database: Database
+) -> None:
+    result = command("apps", "add", "studio", CLIENT_ID)
+    assert (result.exit_code, result.stdout) == (0, "The app 'studio' is stored in the world 'sandbox'.\n")
+    with database.transaction() as session:
+        app = session.scalars(select(SpotifyApp)).one()
+    assert app.client_secret is not None
+    assert SECRET.encode() not in app.client_secret
+    assert Vault([KEY]).open(app.client_secret, owner=f"app:{app.id}", purpose="client secret") == SECRET
+
+
+def test_without_terminal_and_variable_the_secret_is_asked_for_in_vain(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPOTIFY_PIPELINES_CLIENT_SECRET")
+    result = command("apps", "add", "studio", CLIENT_ID)
+    assert result.exit_code == 2
+    assert "SPOTIFY_PIPELINES_CLIENT_SECRET" in result.stderr
+    assert command("apps", "add", "studio", CLIENT_ID, "--public").exit_code == 0
+
+
+@pytest.mark.parametrize("client_id", ["", "two words", "https://x", "ünïcode", "-"])
+def test_what_is_no_client_id_is_refused(command: Command, client_id: str) -> None:
+    assert command("apps", "add", "studio", "--", client_id).exit_code == 2
+
+
+def test_apps_are_listed_with_what_they_lack(command: Command, database: Database) -> None:
+    assert "apps add" in command("apps", "list").stdout
+    command("apps", "add", "studio", CLIENT_ID, "--developer-account", "label", "--calls-per-30s", "50")
+    until = datetime.now(UTC) + timedelta(hours=1)
+    with database.transaction() as session:
+        session.execute(
+            update(SpotifyApp).values(
+                cooldown_until=until, capabilities={"audio_features": {"available": False}}
+            )
+        )
+    shown = command("apps", "list").stdout
+    for text in ("studio", CLIENT_ID, "label", "50", f"{until:%Y-%m-%d %H:%M}", "audio_features"):
+        assert text in shown
+    [app] = as_json(command("apps", "list", "--json"))["apps"]
+    assert (app["name"], app["has_secret"], app["accounts"]) == ("studio", True, 0)
+    assert "client_secret" not in app
+
+
+def test_an_account_is_connected_in_the_browser(
+    command: Command, environment: Path, simulator: RunningSimulator, port: int
+) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    done = subprocess.run(
+        [PROGRAM, "accounts", "connect", "--port", str(port), "--name", "Studio Berlin", "--timeout", "30"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Connected 'Studio Berlin' (Spotify user anna)" in done.stdout
+    assert "world 'sandbox'" in done.stderr
+    [account] = as_json(command("accounts", "list", "--json"))["accounts"]
+    assert (account["name"], account["health"], account["missing_scopes"]) == ("Studio Berlin", "ok", [])
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_user_who_declines_ends_the_wait(
+    command: Command, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    monkeypatch.setattr(webbrowser, "open", lambda page: answer(f"{page}&decision=deny"))
+    with pytest.raises(ConnectError, match="the user declined"):
+        command("accounts", "connect", "--port", str(port), "--timeout", "30")
+
+
+def test_an_account_is_connected_without_a_browser_by_pasting(
+    command: Command, simulator: RunningSimulator, port: int
+) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    with subprocess.Popen(
+        [PROGRAM, "accounts", "connect", "--no-browser", "--port", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        page = next(line for line in process.stderr if line.startswith(simulator.accounts_url)).strip()
+        assert parse_qs(urlsplit(page).query)["code_challenge_method"] == ["S256"]
+        back = httpx.get(page, trust_env=False).headers["Location"]
+        out, err = process.communicate(f"{back}\n", timeout=60)
+    assert process.returncode == 0, err
+    assert "Connected 'Anna'" in out
+
+
+def test_another_user_than_the_expected_one_is_refused(
+    command: Command, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    monkeypatch.setattr(webbrowser, "open", answer)
+    with pytest.raises(ConnectError, match="answered as 'anna', but 'ben'"):
+        command("accounts", "connect", "--port", str(port), "--user", "ben", "--timeout", "30")
+    assert as_json(command("accounts", "list", "--json"))["accounts"] == []
+
+
+def test_connecting_without_an_app_says_how_to_add_one(command: Command) -> None:
+    with pytest.raises(RegistryError, match="apps add"):
+        command("accounts", "connect")
+
+
+def test_without_a_key_the_secret_is_not_taken(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPOTIFY_PIPELINES_VAULT_KEYS")
+    with pytest.raises(VaultError, match="SPOTIFY_PIPELINES_VAULT_KEYS is not set"):
+        command("apps", "add", "studio", CLIENT_ID)
+
+
+def test_a_database_of_the_other_world_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPOTIFY_API_URL", "SPOTIFY_ACCOUNTS_URL"):
+        monkeypatch.delenv(f"SPOTIFY_PIPELINES_{name}")
+    monkeypatch.setenv("SPOTIFY_PIPELINES_WORLD", "live")
+    with pytest.raises(DatabaseError, match="belongs to the world 'sandbox'"):
+        command("apps", "add", "studio", CLIENT_ID)
+
+
+def test_health_says_what_to_do_and_ends_with_one_while_somebody_is_not_well(
+    command: Command, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    assert command("accounts", "health").exit_code == 0
+    with database.transaction() as session:
+        app = SpotifyApp(name="studio", client_id=CLIENT_ID)
+        session.add(app)
+        session.flush()
+        session.add_all(
+            [
+                Account(app_id=app.id, name="[red]Anna\x1b[31m", spotify_user_id="anna"),
+                Account(
+                    app_id=app.id,
+                    name="Ben",
+                    spotify_user_id="ben",
+                    health="quarantined",
+                    health_reason="not_registered",
+                    next_probe_at=now,
+                ),
+                Account(
+                    app_id=app.id,
+                    name="Carla",
+                    spotify_user_id="carla",
+                    consent_ends_at=now + timedelta(days=10),
+                ),
+            ]
+        )
+    result = command("accounts", "health")
+    assert result.exit_code == 1
+    assert "User Management" in result.stdout
+    assert "(urgent)" in result.stdout
+    assert "[red]Anna" in result.stdout
+    assert "\x1b" not in result.stdout
+    found = as_json(command("accounts", "health", "--json"))
+    assert found["version"] == 1
+    assert {account["name"]: account["consent"] for account in found["accounts"]}["Carla"] == "urgent"
+    assert "(urgent)" in command("accounts", "list").stdout
