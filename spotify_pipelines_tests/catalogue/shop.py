@@ -3,7 +3,7 @@
 What belongs here: opening them together and reading back what came out. What does not: assertions.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +23,6 @@ from spotify_pipelines.store.tables import Album, Track
 from spotify_pipelines_tests.spotify.harness import (
     APP,
     Desk,
-    MemoryApps,
     minted,
     open_desk,
     sandbox_settings,
@@ -130,14 +129,13 @@ async def open_shop(
     simulator: RunningSimulator,
     redis_url: str,
     key_prefix: str,
-    capabilities: Collection[tuple[str, bool]] = (),
+    *,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Shop]:
-    """A chain on ``simulator``; ``capabilities`` are what is known of the app already."""
+    """A chain on ``simulator``; ``sleep`` is how the client pauses between attempts (by default not at all)."""
     settings = sandbox_settings(
         redis_url, simulator.api_url, simulator.accounts_url, simulator.reccobeats_url
     )
-    apps = MemoryApps()
-    for capability, available in capabilities:
-        apps.record_capability(APP, capability, available, "known before")
-    async with open_desk(redis_url, key_prefix, settings, apps=apps, credentials=minted(simulator)) as desk:
+    credentials = minted(simulator)
+    async with open_desk(redis_url, key_prefix, settings, credentials=credentials, sleep=sleep) as desk:
         yield Shop(database, simulator, desk)
