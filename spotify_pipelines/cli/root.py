@@ -30,18 +30,10 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_prepare)
     app.callback()(_before_every_command)
     for name in _MODULES:
         import_module(f"spotify_pipelines.cli.{name}").register(app)
     return app
-
-
-def _prepare() -> None:
-    from spotify_pipelines.observability.logs import configure_logging
-
-    # Commands tell what they did in sentences; a person needs the log's lines only where something is wrong.
-    configure_logging(level="WARNING")
 
 
 def _before_every_command() -> None:
