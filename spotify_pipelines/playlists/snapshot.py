@@ -178,6 +178,9 @@ class _Run:
         row, policy, cycle = due.row, due.policy, due.cycle
         pool = self.pools.of(policy)
         with self.database.transaction() as session:
+            if store.newest_snapshot(session, row.id) != row.snapshot_id:
+                self._leave_to_other_run(due)
+                return
             number = store.next_draw(session, row.id, cycle.number)
             before = store.tracks_of(session, row.snapshot_id) if row.snapshot_id else []
         seed = derive_seed(
@@ -189,11 +192,14 @@ class _Run:
             return
         self.uses.add(row, found.track_ids, cycle.starts_at)
         if not self.dry_run and not self._store(due, number, found):
-            self.report.unchanged += 1
-            self.report.notes.append(f"another run drew playlist {row.label} meanwhile; its draw stands")
+            self._leave_to_other_run(due)
             return
         self.report.changed += 1
         self.report.rows.append(_row(due, found, before))
+
+    def _leave_to_other_run(self, due: _Due) -> None:
+        self.report.unchanged += 1
+        self.report.notes.append(f"another run drew playlist {due.row.label} meanwhile; its draw stands")
 
     def _fail(self, due: _Due, pool: PolicyPool) -> None:
         reason = "No track obeys the rules that may not give way."

@@ -45,6 +45,7 @@ __all__ = [
     "given_snapshot_ids",
     "installation_salt",
     "library_sizes",
+    "newest_snapshot",
     "next_draw",
     "places",
     "playlist_label",
@@ -391,6 +392,13 @@ def snapshot_tracks(session: Session, snapshot_row: int) -> list[SnapshotTrackRo
         SnapshotTrackRow(row[0], row[1], row[2], list(row[3] or ()), row[4], row[5])
         for row in session.execute(query)
     ]
+
+
+def newest_snapshot(session: Session, playlist_id: int) -> int | None:
+    """Id of a playlist's newest snapshot; None where it was never drawn."""
+    return session.scalar(
+        select(func.max(PlaylistSnapshot.id)).where(PlaylistSnapshot.playlist_id == playlist_id)
+    )
 
 
 def next_draw(session: Session, playlist_id: int, cycle: int) -> int:

@@ -105,14 +105,16 @@ class Studio:
             return apply_policies(session, parse_policies(policies, "test.yaml"), self.now(), prune=prune)
 
     def plan(self, **options: Any) -> Report:
-        return plan_playlists(self.database, run_id=self.run(), now=self.now, **options)
+        return _adds_up(plan_playlists(self.database, run_id=self.run(), now=self.now, **options))
 
     def draw(self, **options: Any) -> Report:
-        return build_snapshots(self.database, run_id=self.run(), now=self.now, **options)
+        return _adds_up(build_snapshots(self.database, run_id=self.run(), now=self.now, **options))
 
     async def sync(self, **options: Any) -> Report:
-        return await sync_playlists(
-            self.database, self.client, self.client.calls, run_id=self.run(), now=self.now, **options
+        return _adds_up(
+            await sync_playlists(
+                self.database, self.client, self.client.calls, run_id=self.run(), now=self.now, **options
+            )
         )
 
     async def publish(self, policies: str = TWO_POLICIES) -> Report:
@@ -188,6 +190,13 @@ class Studio:
                 insert(Playlist),
                 [{**retired, "sequence": each, "spotify_id": f"old{each}"} for each in range(number)],
             )
+
+
+def _adds_up(report: Report) -> Report:
+    """Whatever a test is about: every item of a report ends in exactly one way."""
+    ends = report.changed + report.unchanged + len(report.failed) + len(report.deferred)
+    assert report.requested == ends, report.sentence()
+    return report
 
 
 _WRITTEN = (
