@@ -94,6 +94,11 @@ class Shop:
             **options,
         )
 
+    def retry(self, album_ids: Sequence[str]) -> None:
+        """Queue failed albums anew, as an operator would."""
+        with self.database.transaction() as session:
+            queue.retry(session, album_ids, now=self.clock())
+
     def queued(self, album_id: str) -> QueuedAlbum:
         """An album's row in the queue."""
         with self.database.transaction() as session:
