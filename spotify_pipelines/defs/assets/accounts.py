@@ -1,11 +1,11 @@
 """The accounts' asset: access tokens that are good for the work to come."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from spotify_pipelines.accounts.refresh import refresh_tokens
 from spotify_pipelines.defs.assets.results import (
     Rows,
     every_item_check,
@@ -16,8 +16,10 @@ from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import SpotifyResource
 from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.report import Report
-from spotify_pipelines.session import SpotifySession
 from spotify_pipelines.store.tables import Account
+
+if TYPE_CHECKING:
+    from spotify_pipelines.session import SpotifySession
 
 __all__ = ["ASSETS"]
 
@@ -49,8 +51,9 @@ def account_tokens(
     An account whose consent is gone is quarantined with what its owner has to do; a server in trouble only
     degrades it. One account's failure never stops another.
     """
+    from spotify_pipelines.accounts.refresh import refresh_tokens
 
-    async def work(session: SpotifySession) -> Report:
+    async def work(session: "SpotifySession") -> Report:
         return await refresh_tokens(
             session.database,
             session.credentials,

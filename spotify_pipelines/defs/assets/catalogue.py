@@ -1,13 +1,11 @@
 """The catalogue's assets: queued URLs become albums, albums become tracks, tracks get audio features."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from spotify_pipelines.catalogue.features import fetch_features
-from spotify_pipelines.catalogue.ingest import ingest_albums
-from spotify_pipelines.catalogue.tracks import read_tracks
 from spotify_pipelines.defs.assets.results import (
     Rows,
     every_item_check,
@@ -19,8 +17,10 @@ from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import SpotifyResource
 from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.report import Report
-from spotify_pipelines.session import NO_APP, SpotifySession
 from spotify_pipelines.store.tables import Album, AlbumSource, Track
+
+if TYPE_CHECKING:
+    from spotify_pipelines.session import SpotifySession
 
 __all__ = ["ASSETS"]
 
@@ -92,8 +92,10 @@ def albums(
     What can't be read stays in the queue with its reason and a time for the next try, and is dead after the
     last one. The track list that comes with an album waits there for the asset `tracks`.
     """
+    from spotify_pipelines.catalogue.ingest import ingest_albums
+    from spotify_pipelines.session import NO_APP
 
-    async def work(session: SpotifySession) -> Report:
+    async def work(session: "SpotifySession") -> Report:
         catalogue = session.catalogue()
         if catalogue is None:
             return Report("albums", notes=[NO_APP])
@@ -129,8 +131,10 @@ def tracks(
 
     Fifty came with the album and cost nothing; the rest of a longer album is read page by page.
     """
+    from spotify_pipelines.catalogue.tracks import read_tracks
+    from spotify_pipelines.session import NO_APP
 
-    async def work(session: SpotifySession) -> Report:
+    async def work(session: "SpotifySession") -> Report:
         catalogue = session.catalogue()
         if catalogue is None:
             return Report("albums", notes=[NO_APP])
@@ -166,8 +170,9 @@ def audio_features(
     Asked for in full batches across albums. A track that no source knows keeps the reason and is asked for
     again after a while; selection works without features.
     """
+    from spotify_pipelines.catalogue.features import fetch_features
 
-    async def work(session: SpotifySession) -> Report:
+    async def work(session: "SpotifySession") -> Report:
         return await fetch_features(
             session.database,
             session.feature_sources(),

@@ -6,7 +6,6 @@ from spotify_pipelines.defs.assets.results import utc_now
 from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import PostgresResource
 from spotify_pipelines.defs.tables import table_metadata
-from spotify_pipelines.observability.metrics import capture
 from spotify_pipelines.store.tables import MetricSnapshot
 
 __all__ = ["ASSETS"]
@@ -23,6 +22,8 @@ def metric_snapshots(
     context: dg.AssetExecutionContext, postgres: PostgresResource
 ) -> dg.MaterializeResult[None]:
     """Accounts by health, playlists by status, tracks, features by source, calls, queue: once an hour."""
+    from spotify_pipelines.observability.metrics import capture
+
     with postgres.open() as database, database.transaction() as session:
         metrics = capture(session, utc_now(), context.run_id)
     return dg.MaterializeResult(metadata=metrics)

@@ -1,6 +1,7 @@
 """The playlists' assets: which there should be, what each should hold, and what Spotify holds."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -16,13 +17,12 @@ from spotify_pipelines.defs.assets.results import (
 from spotify_pipelines.defs.names import GROUP_OWNERS, NARROW_TAG, Group, Narrow
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.defs.tables import table_metadata
-from spotify_pipelines.playlists.plan import plan_playlists
-from spotify_pipelines.playlists.snapshot import build_snapshots
-from spotify_pipelines.playlists.sync import sync_playlists
 from spotify_pipelines.report import Report
-from spotify_pipelines.session import SpotifySession
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.tables import Playlist, PlaylistSnapshot
+
+if TYPE_CHECKING:
+    from spotify_pipelines.session import SpotifySession
 
 __all__ = ["ASSETS"]
 
@@ -81,6 +81,7 @@ def playlist_plan(
     context: dg.AssetExecutionContext, config: PlanConfig, postgres: PostgresResource
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Which playlists there should be: what each policy asks for on each account that can take it."""
+    from spotify_pipelines.playlists.plan import plan_playlists
 
     def work(database: Database) -> Report:
         return plan_playlists(
@@ -113,6 +114,7 @@ def playlist_snapshots(
     Drawn where the newest snapshot is of an older cycle or policy version, or holds a track that became
     unplayable. Figures and relaxed rules are stored with each snapshot.
     """
+    from spotify_pipelines.playlists.snapshot import build_snapshots
 
     def work(database: Database) -> Report:
         return build_snapshots(
@@ -149,8 +151,9 @@ def spotify_playlists(
     Worked in waves, healthy accounts first; each account in a lane of its own, so that one in trouble costs
     the others nothing.
     """
+    from spotify_pipelines.playlists.sync import sync_playlists
 
-    async def work(session: SpotifySession) -> Report:
+    async def work(session: "SpotifySession") -> Report:
         return await sync_playlists(
             session.database,
             session.client,

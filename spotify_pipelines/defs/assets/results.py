@@ -9,17 +9,19 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from sqlalchemy import ColumnElement
 
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.report import Report
-from spotify_pipelines.session import SpotifySession
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.queries import count_rows
 from spotify_pipelines.store.tables import Base
+
+if TYPE_CHECKING:
+    from spotify_pipelines.session import SpotifySession
 
 __all__ = ["Rows", "every_item_check", "on_postgres", "on_spotify", "progress_lines", "utc_now"]
 
@@ -45,7 +47,7 @@ def utc_now() -> datetime:
 def on_spotify(
     context: dg.AssetExecutionContext,
     spotify: SpotifyResource,
-    work: Callable[[SpotifySession], Awaitable[Report]],
+    work: Callable[["SpotifySession"], Awaitable[Report]],
     *,
     rows: Rows,
     dry_run: bool = False,
