@@ -293,8 +293,8 @@ class PlaylistApi(_Api):
     async def playlist(self, playlist_id: str, *, with_entries: bool = False) -> PlaylistDetail:
         """Name, description, owner, snapshot id, and all entries if asked for.
 
-        One call, entries included, for up to 100 of them: this endpoint embeds the first hundred, while
-        ``/playlists/{id}/items`` gives 50 a call. One more call for every further 50.
+        One call, entries included, for as many as this endpoint embeds: 100 in the classic dialect, 50 in that of
+        development mode. One more call of ``/playlists/{id}/items`` for every further 50.
         """
         endpoint = "GET /playlists/{id}"
         path = f"/playlists/{self._id(endpoint, playlist_id)}"
