@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session, aliased
 
 from spotify_pipelines.store.tables import (
     Account,
-    Artist,
     Installation,
     Playlist,
     PlaylistHistory,
@@ -25,7 +24,6 @@ from spotify_pipelines.store.tables import (
     SpotifyApp,
     SyncIntent,
     Track,
-    TrackArtist,
 )
 
 __all__ = [
@@ -34,7 +32,6 @@ __all__ = [
     "DrawRow",
     "IntentRow",
     "PlaceRow",
-    "SnapshotTrackRow",
     "SyncRow",
     "UseRow",
     "accounts",
@@ -53,7 +50,6 @@ __all__ = [
     "recent_uses",
     "retire",
     "set_playlist",
-    "snapshot_tracks",
     "store_snapshot",
     "sync_rows",
     "tracks_of",
@@ -176,18 +172,6 @@ class SyncRow:
     def label(self) -> str:
         """What a person calls it: policy, sequence and account."""
         return playlist_label(self.policy_name, self.sequence, self.account_name)
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotTrackRow:
-    """One track of a snapshot, with the names that people know it by."""
-
-    position: int
-    track_id: str
-    name: str | None
-    artists: list[str]
-    why: str
-    relaxation: dict[str, Any] | None
 
 
 def playlist_label(policy_name: str, sequence: int, account_name: str) -> str:
@@ -364,34 +348,6 @@ def tracks_of(session: Session, snapshot_row: int) -> list[str]:
         .order_by(PlaylistSnapshotTrack.position)
     )
     return list(session.scalars(query))
-
-
-def snapshot_tracks(session: Session, snapshot_row: int) -> list[SnapshotTrackRow]:
-    """One snapshot's tracks in order, with names and reasons, for people."""
-    artists = (
-        select(func.array_agg(func.coalesce(Artist.name, TrackArtist.artist_id)))
-        .select_from(TrackArtist)
-        .outerjoin(Artist, Artist.id == TrackArtist.artist_id)
-        .where(TrackArtist.track_id == PlaylistSnapshotTrack.track_id)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            PlaylistSnapshotTrack.position,
-            PlaylistSnapshotTrack.track_id,
-            Track.name,
-            artists,
-            PlaylistSnapshotTrack.why,
-            PlaylistSnapshotTrack.relaxation,
-        )
-        .outerjoin(Track, Track.id == PlaylistSnapshotTrack.track_id)
-        .where(PlaylistSnapshotTrack.snapshot_id == snapshot_row)
-        .order_by(PlaylistSnapshotTrack.position)
-    )
-    return [
-        SnapshotTrackRow(row[0], row[1], row[2], list(row[3] or ()), row[4], row[5])
-        for row in session.execute(query)
-    ]
 
 
 def newest_snapshot(session: Session, playlist_id: int) -> int | None:
