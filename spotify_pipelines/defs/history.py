@@ -23,7 +23,6 @@ _OVERLAP = timedelta(minutes=2)
 _PAGE = 200
 _AD_HOC = "__ASSET_JOB"
 _STATUSES = (
-    dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,

@@ -14,6 +14,8 @@ from spotify_pipelines.store.queries import count_rows
 from spotify_pipelines.store.tables import JobRun, Playlist, PlaylistSnapshotTrack, Track
 from spotify_pipelines_tests.support.playground import Playground, playground
 
+pytestmark = pytest.mark.timeout(600)
+
 _SHARED = Path(os.environ.get("SPOTIFY_PIPELINES_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 _REAL_ALBUMS = _SHARED / "spotify" / "catalogue" / "real_albums.csv"
 

@@ -51,7 +51,7 @@ class Playground:
             text=True,
             input=input,
             check=False,
-            timeout=170,
+            timeout=500,
         )
         if check and done.returncode != 0:
             raise AssertionError(
