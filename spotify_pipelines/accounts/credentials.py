@@ -143,7 +143,7 @@ class DatabaseCredentials:
         )
 
     async def _renew_alone(self, account_id: int, wanted: _Wanted, run_id: str | None) -> Renewal:
-        """Refresh under a claim, or wait until the process that has it has stored a token that will do."""
+        """Wait for the claim, then refresh, unless whoever had it has stored a token that will do."""
         while True:
             claim = self._store.claim(account_id, self._holder)
             if claim is not None:
@@ -153,9 +153,6 @@ class DatabaseCredentials:
                     # We were away for minutes, and somebody else did it: what they stored counts.
                     _log.warning("account.refresh_overtaken", account_id=account_id, run_id=run_id)
             await asyncio.sleep(_LOOK_AGAIN)
-            renewal = wanted.satisfied_by(self._store.tokens(account_id, run_id))
-            if renewal:
-                return renewal
 
     async def _renew_under(
         self, claim: Lease, account_id: int, wanted: _Wanted, run_id: str | None
