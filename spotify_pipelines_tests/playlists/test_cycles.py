@@ -17,6 +17,7 @@ ZONES = [
     "Australia/Lord_Howe",  # by half an hour
     "Africa/Casablanca",  # around Ramadan
     "Asia/Kathmandu",
+    "America/St_Johns",  # went from 00:01 back to the day before until 2011
     "Pacific/Apia",  # had no 30 December 2011
 ]
 
@@ -91,6 +92,18 @@ def test_half_past_two_every_day_is_right_across_clock_changes(
         every_days=1, at=time(2, 30), timezone=timezone, anchor=date(2026, 1, 1), now=at(now)
     )
     assert (cycle.starts_at, cycle.next_at) == (at(starts_at), at(next_at))
+
+
+def test_a_day_that_begins_twice_begins_one_cycle() -> None:
+    # At 00:01 on 7 November 2010 St. John's went back to 23:01 on the 6th; the cycle of the 7th had begun.
+    cycle = current_cycle(
+        every_days=1,
+        at=time(0),
+        timezone="America/St_Johns",
+        anchor=date(2010, 11, 7),
+        now=at("2010-11-07T02:45+00:00"),
+    )
+    assert cycle == Cycle(0, at("2010-11-07T02:30+00:00"), at("2010-11-08T03:30+00:00"))
 
 
 def test_a_weekly_cycle_counts_from_its_anchor_and_keeps_its_weekday() -> None:

@@ -314,7 +314,7 @@ def test_the_first_refused_tracks_are_noted_with_the_reason() -> None:
         (uniform(10), 0, 0),
         (uniform(10), 50, 10),
         ([PoolTrack("a", (), None, 0.0), PoolTrack("b", (), None, 0.0)], 2, 0),
-        ([PoolTrack("a", (), None, 0.0), PoolTrack("b", (), None, 1e-300)], 2, 1),
+        ([PoolTrack("a", (), None, 0.0), PoolTrack("b", (), None, 1e-300), PoolTrack("c", ())], 3, 2),
         ([PoolTrack("a", ("x",)), PoolTrack("a", ("x",))], 2, 1),
     ],
     ids=[
@@ -322,7 +322,7 @@ def test_the_first_refused_tracks_are_noted_with_the_reason() -> None:
         "size 0",
         "size beyond pool",
         "weights of zero",
-        "zero beside tiny",
+        "zero and tiny beside one",
         "identical twice",
     ],
 )
@@ -382,6 +382,13 @@ def test_words_are_the_published_shake_256() -> None:
 @given(st.integers(1, 1 << 64), seeds)
 def test_a_number_below_a_bound_is_below_it(bound: int, seed: bytes) -> None:
     assert 0 <= BitSource(seed).below(bound) < bound
+
+
+def test_a_bound_near_the_word_size_brings_no_bias() -> None:
+    # Scaling 2^64 words onto 3·2^62 numbers gives every third number two words, unless one is turned down.
+    bits = BitSource(b"bias")
+    thirds = Counter(bits.below(3 << 62) % 3 for _ in range(3_000))
+    assert all(abs(count - 1_000) < 120 for count in thirds.values())
 
 
 def test_a_bound_of_nothing_is_refused() -> None:
