@@ -34,6 +34,8 @@ BAN_THRESHOLD = 120.0
 """Seconds of Retry-After from which a 429 is a ban and no short limit."""
 BAN_DEFAULT = 3600.0
 """Seconds until a quota that names no time is tried again."""
+_OTHER_TOKEN_ERRORS = ("invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope")
+"""RFC 6749, section 5.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def accounts_verdict(answer: Answer, where: Where, *, now: datetime) -> SpotifyE
             reason=LostReason.APP_REFUSED,
             **where.facts(),
         )
-    known = code if re.fullmatch(r"[a-z_]{3,40}", code) else "no legible reason"
+    known = code if code in _OTHER_TOKEN_ERRORS else "no reason that we know"
     return BadRequest(f"the token request is refused: {known}.", **where.facts())
 
 

@@ -67,10 +67,6 @@ async def extended(
         yield opened
 
 
-def endpoints(simulator: RunningSimulator) -> list[str]:
-    return [f"{entry['method']} {entry['endpoint']}" for entry in simulator.control.ledger()]
-
-
 async def read(desk: Desk, ids: list[str]) -> list[tuple[str, AlbumItem | SpotifyError]]:
     return [result async for result in desk.client.as_app(APP).albums(ids)]
 

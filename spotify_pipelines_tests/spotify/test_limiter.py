@@ -339,7 +339,7 @@ async def test_local_buckets_forget_nothing_of_a_pause(key_prefix: str) -> None:
 
 
 def test_several_processes_share_one_limit(redis_url: str, key_prefix: str) -> None:
-    """Three processes take turns as fast as they may for two seconds; Redis' clock says when."""
+    """Two processes take turns as fast as they may for a second; Redis' clock says when."""
     program = textwrap.dedent("""
         import asyncio, sys
         from spotify_pipelines.spotify.limiter import Limiter, connect_redis
@@ -353,7 +353,7 @@ def test_several_processes_share_one_limit(redis_url: str, key_prefix: str) -> N
                 seconds, micros = await client.time()
                 now = seconds + micros / 1e6
                 print(now)
-                end = end or now + 2
+                end = end or now + 1
                 if now > end:
                     break
             await client.aclose()
@@ -364,12 +364,12 @@ def test_several_processes_share_one_limit(redis_url: str, key_prefix: str) -> N
         subprocess.Popen(
             [sys.executable, "-c", program, redis_url, key_prefix], stdout=subprocess.PIPE, text=True
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     times = sorted(float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split())
 
     pace = Pace.of(300)
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert [worker.returncode for worker in workers] == [0, 0]
     span = times[-1] - times[0]
     assert len(times) <= (span + 0.5) / pace.interval + pace.tolerance / pace.interval + 1
     assert len(times) >= 0.5 * span / pace.interval
