@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
+import structlog
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.store import leases
 from spotify_pipelines.store.database import Database
 
 __all__ = ["TTL", "AccountLease", "hold_account"]
+
+_log = structlog.get_logger(__name__)
 
 TTL = timedelta(seconds=90)
 """How long a worker may be silent until another takes its account over."""
@@ -56,6 +59,9 @@ class AccountLease:
                     leases.renew(session, self._lease, TTL)
             except leases.LeaseLost:
                 return
+            except Exception as error:
+                # The lease lasts for two more tries; what needs it finds out by itself if they fail as well.
+                _log.warning("lease.not_renewed", lease=self._lease.name, reason=type(error).__name__)
 
 
 @asynccontextmanager

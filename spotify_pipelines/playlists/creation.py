@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from spotify_pipelines.playlists.call_plan import (
     SETTLE_WINDOW,
     Content,
@@ -38,6 +40,8 @@ from spotify_pipelines.spotify.errors import (
 from spotify_pipelines.spotify.models import PlaylistSummary
 
 __all__ = ["Created", "Creation", "Postponed", "had_no_effect"]
+
+_log = structlog.get_logger(__name__)
 
 
 class Postponed(Exception):
@@ -144,6 +148,8 @@ class Creation:
         if not found:
             return None
         playlist = found[0]
+        if len(found) > 1:
+            _log.warning("playlist.twins", playlist=target.row.label, spotify_ids=[each.id for each in found])
         content = _as_listed(playlist, public=target.desired(marker).public)
         may_hold_items = playlist.items_total != 0
         if may_hold_items:

@@ -33,7 +33,6 @@ from spotify_pipelines.spotify.errors import (
     AuthorizationLost,
     Forbidden,
     ForbiddenReason,
-    NotFound,
     QuotaExceeded,
     RateLimited,
     SpotifyError,
@@ -259,7 +258,7 @@ class AccountLane:
 
     def _fail(self, target: Target, error: SpotifyError) -> None:
         kind = type(error).__name__
-        self._records.failed(target, str(error), vanished=isinstance(error, NotFound))
+        self._records.failed(target, str(error))
         self.result.errors.append(error)
         self.result.failed.append(Failure(_item(target), str(error), kind))
         _log.warning("playlist.failed", playlist=target.row.label, kind=kind, reason=str(error))

@@ -233,17 +233,11 @@ class Records:
         with self._lease.transaction() as session:
             store.set_playlist(session, target.row.id, sync_not_before=until)
 
-    def failed(self, target: Target, reason: str, *, vanished: bool) -> None:
-        """The playlist could not be synced; ``vanished``: nothing that was confirmed can be relied on."""
-        doubt = {"confirmed_snapshot_id": None} if vanished else {}
+    def failed(self, target: Target, reason: str) -> None:
+        """The playlist could not be synced; the next run tries again."""
+        row = target.row
         with self._lease.transaction() as session:
-            store.set_playlist(
-                session,
-                target.row.id,
-                sync_error=reason,
-                sync_failures=target.row.sync_failures + 1,
-                **doubt,
-            )
+            store.set_playlist(session, row.id, sync_error=reason, sync_failures=row.sync_failures + 1)
 
     def _record(self, session: Session, target: Target, action: Action, **more: Any) -> None:
         record(

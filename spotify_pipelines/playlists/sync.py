@@ -240,6 +240,10 @@ class _Run:
         report.changed += len(result.changed)
         report.unchanged += len(result.unchanged)
         report.failed += result.failed
+        report.rows += [
+            {"playlist": each.item, "account": row.account_name, "state": "failed", "what": each.reason}
+            for each in result.failed
+        ]
         report.deferred += result.deferred
         for done in result.changed:
             for action in done.actions:
