@@ -178,7 +178,7 @@ def ordered_chances(weights: dict[str, float], size: int) -> dict[tuple[str, ...
 def test_ordered_outcomes_come_with_the_chances_of_drawing_one_by_one() -> None:
     weights = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 6.0}
     pool = Pool.build(PoolTrack(track_id, (), None, weight) for track_id, weight in weights.items())
-    draws = 6_000
+    draws = 4_000
     seen = Counter(select(pool, size=2, seed=derive_seed(number)).track_ids for number in range(draws))
     # 12 outcomes: chi-square with 11 degrees of freedom is above 31.3 once in a thousand.
     assert chi_square(seen, ordered_chances(weights, 2), draws) < 31.3
@@ -191,7 +191,7 @@ def test_chances_stay_exact_when_most_of_the_pool_is_refused_and_the_sum_is_rebu
         [*heavy, *(PoolTrack(track_id, (), None, weight) for track_id, weight in weights.items())]
     )
     blocked = {track.track_id for track in heavy}
-    draws = 3_000
+    draws = 1_500
     seen = Counter(
         select(pool, size=2, seed=derive_seed(number), blocked=blocked).track_ids for number in range(draws)
     )
