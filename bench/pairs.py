@@ -4,7 +4,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Pair", "ProcessCost", "in_pairs", "measure"]
@@ -18,6 +18,9 @@ class ProcessCost:
     cpu: float
     peak_mib: float
 
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s, {self.cpu:.2f} s CPU, {self.peak_mib:.0f} MiB"
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -30,11 +33,7 @@ class Pair:
     peak_ratio: float
 
     def __str__(self) -> str:
-        return (
-            f"A: {self.a.wall:.2f} s, {self.a.cpu:.2f} s CPU, {self.a.peak_mib:.0f} MiB | "
-            f"B: {self.b.wall:.2f} s, {self.b.cpu:.2f} s CPU, {self.b.peak_mib:.0f} MiB | "
-            f"A/B: wall {self.wall_ratio:.2f}, CPU {self.cpu_ratio:.2f}, peak memory {self.peak_ratio:.2f}"
-        )
+        return f"{self.a} | baseline {self.b}"
 
 
 def measure(
@@ -45,7 +44,8 @@ def measure(
     Raises:
         subprocess.CalledProcessError: it failed; a failed run has no cost worth quoting.
     """
-    # A fresh interpreter in between, because RUSAGE_CHILDREN is a maximum over all children ever waited for.
+    # A fresh interpreter in between: RUSAGE_CHILDREN is a maximum over all children ever waited for, and a
+    # child begins with the memory of the process that forked it.
     probe = (
         "import json,resource,subprocess,sys,time\n"
         "t=time.perf_counter(); p=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stderr=subprocess.PIPE)\n"
@@ -69,12 +69,22 @@ def measure(
 
 
 def in_pairs(
-    a: Sequence[str], b: Sequence[str], *, runs: int = 5, env: Mapping[str, str] | None = None
+    a: Sequence[str],
+    b: Sequence[str],
+    *,
+    runs: int = 5,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    before_a: Callable[[], object] = lambda: None,
 ) -> Pair:
-    """Measure two commands in turn after one warm-up each."""
-    measure(a, env=env)
-    measure(b, env=env)
-    pairs = [(measure(a, env=env), measure(b, env=env)) for _ in range(runs)]
+    """Measure two commands in turn after one warm-up each; ``before_a`` gives the first its work, unmeasured."""
+
+    def both() -> tuple[ProcessCost, ProcessCost]:
+        before_a()
+        return measure(a, env=env, cwd=cwd), measure(b, env=env, cwd=cwd)
+
+    both()
+    pairs = [both() for _ in range(runs)]
     return Pair(
         a=_median([first for first, _ in pairs]),
         b=_median([second for _, second in pairs]),

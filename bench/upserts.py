@@ -1,10 +1,11 @@
 """Rows per second of the track upsert ÷ a bare COPY into the same keyed table. Goal ≥ 0.5 each.
 
-Run: ``.venv/bin/python -m bench.upserts [--rows 100000] [--runs 5] [--url postgresql+psycopg://…]``
+``python -m bench upserts``; with another number of rows or runs, or on a server of your own:
+``python -m bench.upserts [--rows 100000] [--runs 5] [--url postgresql+psycopg://…]``
 
 The table is ``tracks`` with all its keys and indexes; both sides commit. A COPY can only fill a table that holds
 none of its rows, so the baseline is always a COPY into the empty table, in the rows' own random order. As COPY
-gains from rows that come sorted by key, and the upsert sorts them itself, that ratio is printed as well.
+gains from rows that come sorted by key, and the upsert sorts them itself, that ratio is told as well.
 Without ``--url`` (of an empty database, whose tables are made) an embedded server is started for it.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import text
 
+from bench.figures import Figure, table
 from spotify_pipelines.settings import Settings
 from spotify_pipelines.store.database import Database, create_database_engine
 from spotify_pipelines.store.migrate import upgrade
@@ -31,51 +33,62 @@ from spotify_pipelines.store.upserts import upsert
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TRACKS_PER_ALBUM = 12
+_ROWS, _RUNS = 100_000, 5
+_GOAL = 0.5
 Rows = Sequence[dict[str, Any]]
 
 
+def figures() -> Iterator[Figure]:
+    """Measure on an embedded server of its own."""
+    with _database(None) as database:
+        yield from _compare(database, _prepare(database, _ROWS), _RUNS)
+
+
 def main() -> None:
-    """Print the seconds, rows per second and ratios of every case."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rows", type=int, default=100_000)
-    options.add_argument("--runs", type=int, default=5)
+    """Measure as the options say, and print the table."""
+    options = argparse.ArgumentParser(prog="python -m bench.upserts", description=__doc__)
+    options.add_argument("--rows", type=int, default=_ROWS)
+    options.add_argument("--runs", type=int, default=_RUNS)
     options.add_argument("--url", default=None)
     chosen = options.parse_args()
     with _database(chosen.url) as database:
-        rows = _prepare(database, chosen.rows)
-        _compare(database, rows, chosen.runs)
+        found = _compare(database, _prepare(database, chosen.rows), chosen.runs)
+        print(table([(figure, "python -m bench.upserts") for figure in found]))
 
 
-def _compare(database: Database, rows: Rows, runs: int) -> None:
+def _compare(database: Database, rows: Rows, runs: int) -> Iterator[Figure]:
+    """COPY and upsert in turn, ``runs`` times for each state of the table; medians."""
     in_order = sorted(rows, key=lambda row: str(row["id"]))
-    third = len(rows) // 3
-    mixed = [
-        *rows[:third],
-        *({**row, "name": f"{row['name']}!"} for row in rows[third : 2 * third]),
-        *rows[2 * third :],
-    ]
-    random.Random(2).shuffle(mixed)
-    cases: dict[str, tuple[Rows, Rows]] = {  # name: (stored before, then upserted)
-        "all new": ([], rows),
-        "unchanged": (rows, rows),
-        "mixed: a third each new, changed, unchanged": (rows[: 2 * third], mixed),
-        "all changed": (rows, [{**row, "name": f"{row['name']}!"} for row in rows]),
-    }
-    print(f"{len(rows):,} tracks, {runs} runs each, medians; COPY and upsert in turn")
-    for name, (before, wanted) in cases.items():
-        pairs = []
-        for _ in range(runs):
-            plain = _timed(database, [], partial(_copy, database, rows))
-            ordered = _timed(database, [], partial(_copy, database, in_order))
-            pairs.append((plain, ordered, _timed(database, before, partial(_upsert, database, wanted))))
-        plain, ordered, ours = (statistics.median(pair[place] for pair in pairs) for place in range(3))
-        ratio = statistics.median(pair[0] / pair[2] for pair in pairs)
-        against_ordered = statistics.median(pair[1] / pair[2] for pair in pairs)
-        print(
-            f"{name}: upsert {ours:.2f} s ({len(rows) / ours:,.0f} rows/s), COPY {plain:.2f} s "
-            f"({len(rows) / plain:,.0f} rows/s), sorted COPY {ordered:.2f} s | "
-            f"upsert ÷ COPY {ratio:.2f}, ÷ sorted COPY {against_ordered:.2f}"
+    for name, before, wanted, goal in _cases(rows):
+        rounds = [
+            (
+                _timed(database, [], partial(_copy, database, rows)),
+                _timed(database, [], partial(_copy, database, in_order)),
+                _timed(database, before, partial(_upsert, database, wanted)),
+            )
+            for _ in range(runs)
+        ]
+        plain, ordered, ours = (statistics.median(each[place] for each in rounds) for place in range(3))
+        against_ordered = statistics.median(each[1] / each[2] for each in rounds)
+        yield Figure(
+            f"track upsert ÷ bare COPY, rows a second: {name}",
+            statistics.median(each[0] / each[2] for each in rounds),
+            at_least=goal,
+            detail=f"{len(rows):,} rows: upsert {ours:.2f} s ({len(rows) / ours:,.0f} rows/s), COPY {plain:.2f} s "
+            f"({len(rows) / plain:,.0f} rows/s); ÷ COPY of sorted rows ({ordered:.2f} s) {against_ordered:.2f}",
         )
+
+
+def _cases(rows: Rows) -> Iterator[tuple[str, Rows, Rows, float | None]]:
+    """Name, rows stored before, rows then upserted, goal."""
+    third = len(rows) // 3
+    changed = [{**row, "name": f"{row['name']}!"} for row in rows]
+    mixed = [*rows[:third], *changed[third : 2 * third], *rows[2 * third :]]
+    random.Random(2).shuffle(mixed)
+    yield "all new", [], rows, _GOAL
+    yield "unchanged", rows, rows, _GOAL
+    yield "mixed, a third each", rows[: 2 * third], mixed, _GOAL
+    yield "all changed", rows, changed, None
 
 
 def _prepare(database: Database, count: int) -> list[dict[str, Any]]:
