@@ -239,6 +239,10 @@ async def test_a_listing_that_lags_within_the_settle_window_makes_no_twin(studio
 async def test_a_run_killed_before_the_call_creates_one_playlist(studio: Studio) -> None:
     await _killed_at_create(studio, drop="before")
     assert studio.on_spotify() == []
+    studio.forget_requests()
+
+    too_soon = await studio.sync()
+    assert (len(too_soon.deferred), studio.requests()) == (1, [LIST])
 
     studio.advance(seconds=130)
     await studio.sync()
@@ -443,7 +447,7 @@ async def test_a_spent_quota_puts_everything_off_and_the_next_run_goes_on(studio
     studio.draw()
     quota = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
     fault = studio.simulator.control.add_fault(
-        path="/v1/", status=429, body=quota, headers={"Retry-After": "48925"}, skip=3
+        path="/v1/", status=429, body=quota, headers={"Retry-After": "48925"}, skip=2
     )
 
     report = await studio.sync(max_parallel_accounts=1)
@@ -460,6 +464,7 @@ async def test_a_spent_quota_puts_everything_off_and_the_next_run_goes_on(studio
     studio.advance(hours=14)
     report = await studio.sync()
     assert (report.changed, report.deferred) == (5, [])
+    assert Counter(studio.requests()) == {CREATE: 5, ITEMS: 5}, "what was refused had no effect to look for"
     assert _is_as_drawn(studio)
 
 
