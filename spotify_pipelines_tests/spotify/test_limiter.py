@@ -184,6 +184,40 @@ async def test_a_lost_bucket_starts_empty_and_not_full(redis_url: str, key_prefi
         assert await buckets.holds(again[-1])
 
 
+async def test_a_pause_ends_in_a_slow_start(redis_url: str, key_prefix: str) -> None:
+    async with shared(redis_url, key_prefix) as (client, buckets):
+        world = World(client, key_prefix, buckets, limit=90, account_limit=90)
+        await buckets.book(demand(90))
+        await world.skip(60)
+        await buckets.pause("app", 5.0)
+
+        waits = [(await buckets.book(demand(90, horizon=60))).wait for _ in range(3)]
+
+        interval = Pace.of(90).interval
+        assert waits == pytest.approx([5.0, 5.0 + interval, 5.0 + 2 * interval], abs=0.1)
+
+
+async def test_a_pause_is_never_shortened(redis_url: str, key_prefix: str) -> None:
+    async with shared(redis_url, key_prefix) as (_, buckets):
+        await buckets.pause("app", 20.0)
+        await buckets.pause("app", 1.0)
+
+        assert (await buckets.book(demand(3000, horizon=60))).wait >= 19.5
+
+
+async def test_a_call_that_its_account_holds_back_takes_no_turn_of_the_app(
+    redis_url: str, key_prefix: str
+) -> None:
+    """Else calls of many accounts could come due together, ever so long after the app counted them."""
+    async with shared(redis_url, key_prefix) as (_, buckets):
+        held_back = demand(3000, account=1, account_limit=31)  # its interval of 1.1 s lies within the horizon
+
+        booking = await buckets.book(held_back)
+
+        assert not booking.granted
+        assert 0 < booking.wait < HORIZON
+
+
 async def test_a_turn_that_is_given_back_can_be_taken_unless_later_ones_are_booked(
     redis_url: str, key_prefix: str
 ) -> None:

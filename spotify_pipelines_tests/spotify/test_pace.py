@@ -32,6 +32,21 @@ def test_no_window_goes_over_the_limit_however_calls_come_and_are_delayed(
     assert fullest(sent) <= limit
 
 
+@pytest.mark.parametrize("limit", [1, 2, 10, 19, 20, 90, 300])
+def test_the_worst_case_fills_a_window_to_the_limit_and_no_further(limit: int) -> None:
+    """A full bucket under a demand without end, whose first calls are the only late ones."""
+    pace = Pace.of(limit)
+    bucket, now, sent = Bucket.empty(pace, -100.0), 0.0, []
+    while now < 3 * WINDOW:
+        at = bucket.free_at(pace, now)
+        bucket.take(pace, now)
+        # Just short of the allowance: on it, the call after the last one falls on the window's very edge.
+        sent.append(max(at, 0.999 * JITTER))
+        now = at
+
+    assert limit - 1 <= fullest(sent) <= limit
+
+
 @pytest.mark.parametrize("limit", [1, 2, 10, 90, 3000])
 def test_a_steady_flow_uses_most_of_the_limit(limit: int) -> None:
     assert WINDOW / Pace.of(limit).interval >= 0.85 * limit
