@@ -223,12 +223,10 @@ def test_the_resources_page_names_variables_instead_of_secrets(ui: Ui) -> None:
 
 
 def _switch(page: Page, schedule: str) -> Locator:
-    row = (
-        page.locator("div")
-        .filter(has=page.get_by_text(schedule, exact=True))
-        .filter(has=page.locator("label"))
-    )
-    return row.last.locator("input[type=checkbox]").last
+    # The innermost box that holds both the name and a switch: left of the name stands another checkbox.
+    switches = page.locator("label[class*=formatSwitch]")
+    row = page.locator("div").filter(has=page.get_by_text(schedule, exact=True)).filter(has=switches)
+    return row.last.locator("label[class*=formatSwitch] input")
 
 
 def _click_switch(switch: Locator) -> None:
