@@ -24,6 +24,8 @@ def figures() -> Iterator[Figure]:
         if not name.startswith(("SPOTIFY_PIPELINES_", "DAGSTER_", "VIRTUAL_ENV"))
     }
     with tempfile.TemporaryDirectory() as folder:
+        # As a home folder usually is: where nobody else may enter, root's PostgreSQL puts its data elsewhere.
+        Path(folder).chmod(0o755)
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(_ROOT), str(clone)], check=True, env=env)
         try:

@@ -174,7 +174,7 @@ def _database(url: str | None) -> Iterator[Database]:
             with _opened(postgres.url("spotify_pipelines_sandbox")) as database:
                 yield database
         finally:
-            services.down(settings)
+            services.purge(settings, Path(folder))  # not just down: root's data may lie elsewhere
 
 
 @contextmanager

@@ -99,5 +99,6 @@ def playground(root: Path) -> Iterator[Playground]:
     try:
         yield here
     finally:
-        here.run("spotify-pipelines", "down", check=False)
+        # Not just the folder below: where root's PostgreSQL could not enter it, its data lie elsewhere.
+        here.run("spotify-pipelines", "down", "--remove-data", check=False)
         shutil.rmtree(root / ".state", ignore_errors=True)
