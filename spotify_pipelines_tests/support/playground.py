@@ -40,8 +40,11 @@ class Playground:
         return [str(Path(sys.executable).parent / words[0]), *words[1:]]
 
     def run(
-        self, *words: str, check: bool = True, input: str | None = None
-    ) -> subprocess.CompletedProcess[str]:  # noqa: A002
+        self,
+        *words: str,
+        check: bool = True,
+        input: str | None = None,  # noqa: A002 - as subprocess calls it
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end in the folder; what it printed is in the result, and in the error."""
         done = subprocess.run(
             self.command(*words),
