@@ -93,6 +93,8 @@ def playground(root: Path) -> Iterator[Playground]:
     for name in _FILES:
         source = _ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    # dg looks for the package below the project's root.
+    (root / "spotify_pipelines").symlink_to(_ROOT / "spotify_pipelines")
     env = {
         name: value
         for name, value in os.environ.items()
