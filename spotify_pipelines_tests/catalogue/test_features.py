@@ -161,17 +161,30 @@ async def test_a_ban_defers_what_is_left_and_forgets_nothing(shop: Shop) -> None
 
 
 async def test_misses_fill_the_next_sources_batches(database: Database) -> None:
-    bench = Bench(database, 25)
+    bench = Bench(database, 75)
     first = Scripted("first", 10, knows=bench.ids[:4])
     second = Scripted("second", 7, knows=bench.ids[10:])
     report = await bench.fetch(first, second)
-    assert [len(batch) for batch in first.asked] == [10, 10, 5]
-    assert [len(batch) for batch in second.asked] == [7, 7, 7]
+    assert [len(batch) for batch in first.asked] == [10] * 7 + [5]
+    assert [len(batch) for batch in second.asked] == [7] * 10 + [1]
     assert sorted(chain.from_iterable(second.asked)) == bench.ids[4:]
-    assert report.counts == {"found_first": 4, "found_second": 15, "missing": 6}
+    assert report.counts == {"found_first": 4, "found_second": 65, "missing": 6}
     assert report.rows == [
         {"missing because": "first does not know it; second does not know it", "tracks": 6}
     ]
+
+
+async def test_misses_do_not_wait_for_the_end_of_the_source_before(database: Database) -> None:
+    bench = Bench(database, 200)
+    order: list[str] = []
+
+    class Noting(Scripted):
+        async def fetch(self, ids: Sequence[str]) -> FeatureAnswer:
+            order.append(self.name)
+            return await super().fetch(ids)
+
+    await bench.fetch(Noting("first", 10), Noting("second", 10))
+    assert "first" in order[order.index("second") :], "a killed run would have to ask the first source again"
 
 
 async def test_a_batch_that_fails_is_reported_and_asked_for_again_soon(database: Database) -> None:
