@@ -240,6 +240,7 @@ async def test_force_asks_again_and_keeps_what_is_known_where_nobody_knows_bette
     assert report.requested == 3
     stored = bench.stored()
     assert [stored[each].features_source for each in bench.ids] == ["new", "old", None]
+    assert [stored[each].features_missing_reason is None for each in bench.ids] == [True, True, False]
 
 
 async def test_a_run_can_be_narrowed_by_number_and_by_album(database: Database) -> None:
