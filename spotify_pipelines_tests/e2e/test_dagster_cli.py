@@ -63,21 +63,41 @@ def test_the_command_line_lists_the_eight_schedules(served: Served) -> None:
     assert served.here.run("dagster", "schedule", "list").stdout.count("_schedule [") == 8
 
 
+def execute(served: Served, job: str, config: str) -> str:
+    """Run a job with a config file; what it printed, whether it failed or not."""
+    file = served.here.root / "config.yaml"
+    file.write_text(config)
+    done = served.here.run("dagster", "job", "execute", *_LOCATION, "-j", job, "-c", file.name, check=False)
+    return done.stdout + done.stderr
+
+
 def test_a_dry_run_observes_and_materializes_nothing(served: Served) -> None:
-    config = '{"ops": {"playlist_snapshots": {"config": {"force": true, "dry_run": true}}}}'
     position = served.here.simulator.ledger_position()
-    done = served.here.run(
-        "dagster", "job", "execute", *_LOCATION, "-j", "build_playlist_snapshot", "--config-json", config
-    )
-    said = done.stdout + done.stderr
+    config = "ops: {playlist_snapshots: {config: {force: true, dry_run: true}}}"
+    said = execute(served, "build_playlist_snapshot", config)
     assert "ASSET_OBSERVATION" in said
+    assert "RUN_SUCCESS" in said
     assert "ASSET_MATERIALIZATION" not in said
     assert served.here.simulator.ledger(after=position) == []
 
 
 def test_a_dry_run_among_other_assets_is_refused_with_a_sentence(served: Served) -> None:
-    config = '{"ops": {"playlist_snapshots": {"config": {"dry_run": true}}}}'
-    done = served.here.run(
-        "dagster", "job", "execute", *_LOCATION, "-j", "nightly", "--config-json", config, check=False
-    )
-    assert "in a run of several assets. Run it alone" in done.stdout + done.stderr
+    said = execute(served, "nightly", "ops: {playlist_snapshots: {config: {dry_run: true}}}")
+    assert "in a run of several assets. Run it alone" in said
+
+
+def test_a_narrowed_job_works_on_what_it_was_narrowed_to(served: Served) -> None:
+    position = served.here.simulator.ledger_position()
+    drawn = "playlist_snapshots: {config: {playlist_ids: [1], force: true}}"
+    assert "RUN_SUCCESS" in execute(served, "build_playlist_snapshot", f"ops: {{{drawn}}}")
+    synced = "spotify_playlists: {config: {playlist_ids: [1]}}"
+    assert "RUN_SUCCESS" in execute(served, "ensure_playlist_for_account", f"ops: {{{synced}}}")
+    writes = [e for e in served.here.simulator.ledger(after=position) if e["method"] == "PUT"]
+    assert [write["endpoint"] for write in writes] == ["/v1/playlists/{id}/items"]
+
+
+def test_urls_in_the_launchpad_are_queued_and_bad_ones_are_named(served: Served) -> None:
+    urls = "[spotify:track:4aawyAB9vmqN3uQ7FjRGTy]"
+    said = execute(served, "ingest_albums_from_sources", f"ops: {{albums: {{config: {{urls: {urls}}}}}}}")
+    assert "RUN_SUCCESS" in said
+    assert "1 failed" in said

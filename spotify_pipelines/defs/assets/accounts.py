@@ -1,20 +1,18 @@
 """The accounts' asset: access tokens that are good for the work to come."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from spotify_pipelines.defs.assets.declaration import Results, table_asset
 from spotify_pipelines.defs.assets.results import (
     Rows,
-    every_item_check,
     on_spotify,
     utc_now,
 )
-from spotify_pipelines.defs.names import GROUP_OWNERS, Group
+from spotify_pipelines.defs.names import Group
 from spotify_pipelines.defs.resources import SpotifyResource
-from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.report import Report
 from spotify_pipelines.store.tables import Account
 
@@ -35,17 +33,15 @@ class AccountTokensConfig(dg.Config):
     )
 
 
-@dg.asset(
-    group_name=Group.ACCOUNTS,
-    owners=GROUP_OWNERS[Group.ACCOUNTS],
+@table_asset(
+    group=Group.ACCOUNTS,
     kinds={"spotify", "postgres"},
-    metadata=table_metadata(Account),
-    output_required=False,
-    check_specs=[every_item_check("account_tokens", "Every token that was due was refreshed")],
+    model=Account,
+    check="Every token that was due was refreshed",
 )
 def account_tokens(
     context: dg.AssetExecutionContext, config: AccountTokensConfig, spotify: SpotifyResource
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """Access tokens of all connected accounts; those that expire within five minutes are refreshed.
 
     An account whose consent is gone is quarantined with what its owner has to do; a server in trouble only

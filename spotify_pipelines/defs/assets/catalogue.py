@@ -1,14 +1,13 @@
 """The catalogue's assets: queued URLs become albums, albums become tracks, tracks get audio features."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from spotify_pipelines.defs.assets.declaration import Results, table_asset
 from spotify_pipelines.defs.assets.results import (
     Rows,
-    every_item_check,
     on_spotify,
     progress_lines,
     utc_now,
@@ -76,17 +75,14 @@ album_sources = dg.AssetSpec(
 )
 
 
-@dg.asset(
-    deps=[album_sources],
-    group_name=Group.CATALOGUE,
-    owners=GROUP_OWNERS[Group.CATALOGUE],
+@table_asset(
+    group=Group.CATALOGUE,
     kinds={"spotify", "postgres"},
-    metadata=table_metadata(Album),
-    check_specs=[every_item_check("albums", "No album was put off or refused")],
+    model=Album,
+    deps=["album_sources"],
+    check="No album was put off or refused",
 )
-def albums(
-    context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: SpotifyResource
-) -> Iterator[dg.MaterializeResult[None]]:
+def albums(context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: SpotifyResource) -> Results:
     """Albums that were queued, as Spotify describes them; twenty a call where the app may, else one by one.
 
     What can't be read stays in the queue with its reason and a time for the next try, and is dead after the
@@ -116,17 +112,14 @@ def albums(
     yield from on_spotify(context, spotify, work, rows=Rows(Album))
 
 
-@dg.asset(
-    deps=[albums],
-    group_name=Group.CATALOGUE,
-    owners=GROUP_OWNERS[Group.CATALOGUE],
+@table_asset(
+    group=Group.CATALOGUE,
     kinds={"spotify", "postgres"},
-    metadata=table_metadata(Track),
-    check_specs=[every_item_check("tracks", "No album's tracks were put off")],
+    model=Track,
+    deps=["albums"],
+    check="No album's tracks were put off",
 )
-def tracks(
-    context: dg.AssetExecutionContext, config: TracksConfig, spotify: SpotifyResource
-) -> Iterator[dg.MaterializeResult[None]]:
+def tracks(context: dg.AssetExecutionContext, config: TracksConfig, spotify: SpotifyResource) -> Results:
     """Tracks of all albums, with every credited artist in order.
 
     Fifty came with the album and cost nothing; the rest of a longer album is read page by page.
@@ -153,18 +146,17 @@ def tracks(
     yield from on_spotify(context, spotify, work, rows=Rows(Track))
 
 
-@dg.asset(
-    deps=[tracks],
-    group_name=Group.CATALOGUE,
-    owners=GROUP_OWNERS[Group.CATALOGUE],
+@table_asset(
+    group=Group.CATALOGUE,
     kinds={"spotify", "postgres"},
-    metadata=table_metadata(Track, only=_FEATURE_COLUMNS),
-    output_required=False,
-    check_specs=[every_item_check("audio_features", "No batch of tracks was put off or failed")],
+    model=Track,
+    columns=_FEATURE_COLUMNS,
+    deps=["tracks"],
+    check="No batch of tracks was put off or failed",
 )
 def audio_features(
     context: dg.AssetExecutionContext, config: AudioFeaturesConfig, spotify: SpotifyResource
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """Tempo, energy, key … of every track, from the first source that knows them.
 
     Asked for in full batches across albums. A track that no source knows keeps the reason and is asked for

@@ -1,22 +1,20 @@
 """The playlists' assets: which there should be, what each should hold, and what Spotify holds."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from spotify_pipelines.defs.assets.declaration import Results, table_asset
 from spotify_pipelines.defs.assets.results import (
     Rows,
-    every_item_check,
     on_postgres,
     on_spotify,
     progress_lines,
     utc_now,
 )
-from spotify_pipelines.defs.names import GROUP_OWNERS, NARROW_TAG, Group, Narrow
+from spotify_pipelines.defs.names import NARROW_TAG, Group, Narrow
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
-from spotify_pipelines.defs.tables import table_metadata
 from spotify_pipelines.report import Report
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.tables import Playlist, PlaylistSnapshot
@@ -68,18 +66,16 @@ class SyncConfig(dg.Config):
     )
 
 
-@dg.asset(
-    deps=["account_tokens"],
-    group_name=Group.PLAYLISTS,
-    owners=GROUP_OWNERS[Group.PLAYLISTS],
+@table_asset(
+    group=Group.PLAYLISTS,
     kinds={"postgres"},
-    metadata=table_metadata(Playlist),
-    output_required=False,
-    check_specs=[every_item_check("playlist_plan", "Every playlist that policies ask for is planned")],
+    model=Playlist,
+    deps=["account_tokens"],
+    check="Every playlist that policies ask for is planned",
 )
 def playlist_plan(
     context: dg.AssetExecutionContext, config: PlanConfig, postgres: PostgresResource
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """Which playlists there should be: what each policy asks for on each account that can take it."""
     from spotify_pipelines.playlists.plan import plan_playlists
 
@@ -97,18 +93,16 @@ def playlist_plan(
     yield from on_postgres(context, postgres, work, rows=Rows(Playlist), dry_run=config.dry_run)
 
 
-@dg.asset(
-    deps=["tracks", "audio_features", playlist_plan],
-    group_name=Group.PLAYLISTS,
-    owners=GROUP_OWNERS[Group.PLAYLISTS],
+@table_asset(
+    group=Group.PLAYLISTS,
     kinds={"postgres", "numpy"},
-    metadata=table_metadata(PlaylistSnapshot),
-    output_required=False,
-    check_specs=[every_item_check("playlist_snapshots", "Every playlist that was due was drawn")],
+    model=PlaylistSnapshot,
+    deps=["tracks", "audio_features", "playlist_plan"],
+    check="Every playlist that was due was drawn",
 )
 def playlist_snapshots(
     context: dg.AssetExecutionContext, config: SnapshotsConfig, postgres: PostgresResource
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """What each playlist should hold in its current cycle: fifty tracks, drawn under its policy and ordered.
 
     Drawn where the newest snapshot is of an older cycle or policy version, or holds a track that became
@@ -134,18 +128,17 @@ def playlist_snapshots(
     yield from on_postgres(context, postgres, work, rows=Rows(PlaylistSnapshot), dry_run=config.dry_run)
 
 
-@dg.asset(
-    deps=[playlist_snapshots, "account_tokens"],
-    group_name=Group.PLAYLISTS,
-    owners=GROUP_OWNERS[Group.PLAYLISTS],
+@table_asset(
+    group=Group.PLAYLISTS,
     kinds={"spotify", "postgres"},
-    metadata=table_metadata(Playlist, only=_CONFIRMED_COLUMNS),
-    output_required=False,
-    check_specs=[every_item_check("spotify_playlists", "Spotify confirmed every playlist that was due")],
+    model=Playlist,
+    columns=_CONFIRMED_COLUMNS,
+    deps=["playlist_snapshots", "account_tokens"],
+    check="Spotify confirmed every playlist that was due",
 )
 def spotify_playlists(
     context: dg.AssetExecutionContext, config: SyncConfig, spotify: SpotifyResource
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """What Spotify holds: every playlist created, filled and named as desired, in the fewest calls.
 
     Worked in waves, healthy accounts first; each account in a lane of its own, so that one in trouble costs

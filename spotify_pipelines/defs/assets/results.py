@@ -6,7 +6,7 @@ What belongs here: the translation between use cases and Dagster. What does not:
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 from sqlalchemy import ColumnElement
 
+from spotify_pipelines.defs.assets.declaration import EVERY_ITEM, Results
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.report import Report
 from spotify_pipelines.store.database import Database
@@ -23,9 +24,8 @@ from spotify_pipelines.store.tables import Base
 if TYPE_CHECKING:
     from spotify_pipelines.session import SpotifySession
 
-__all__ = ["Rows", "every_item_check", "on_postgres", "on_spotify", "progress_lines", "utc_now"]
+__all__ = ["Rows", "on_postgres", "on_spotify", "progress_lines", "utc_now"]
 
-_EVERY_ITEM = "every_item_was_done"
 T = TypeVar("T")
 _WORST = 20
 _SECONDS_BETWEEN_LINES = 60.0
@@ -51,15 +51,14 @@ def on_spotify(
     *,
     rows: Rows,
     dry_run: bool = False,
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """Open a session, do the ``work`` in an event loop of its own, and yield what its report says.
 
     Raises:
-        dagster.Failure: a dry run was asked of one asset among several.
+        dagster.Failure: a dry run was asked of one asset among several, or the check without the asset.
         dagster.DagsterExecutionInterruptedError: the run was cancelled; the work has cleaned up.
     """
-    if dry_run:
-        _refuse_dry_run_among_others(context)
+    _refuse_odd_selections(context, dry_run=dry_run)
 
     async def in_session() -> tuple[Report, int]:
         async with spotify.open(context.run_id) as session:
@@ -77,23 +76,17 @@ def on_postgres(
     *,
     rows: Rows,
     dry_run: bool = False,
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """Open the database, do the ``work``, and yield what its report says.
 
     Raises:
-        dagster.Failure: a dry run was asked of one asset among several.
+        dagster.Failure: a dry run was asked of one asset among several, or the check without the asset.
     """
-    if dry_run:
-        _refuse_dry_run_among_others(context)
+    _refuse_odd_selections(context, dry_run=dry_run)
     with postgres.open() as database:
         report = work(database)
         row_count = count_rows(database, rows.model, *rows.conditions)
     yield from _published(context, report, row_count, dry_run=dry_run)
-
-
-def every_item_check(asset: str, description: str) -> dg.AssetCheckSpec:
-    """The check that every asset reports about its own run; ``description`` reads as a true statement."""
-    return dg.AssetCheckSpec(_EVERY_ITEM, asset=asset, description=description)
 
 
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
@@ -135,20 +128,26 @@ def progress_lines(context: dg.AssetExecutionContext, what: str) -> Callable[...
     return report
 
 
-def _refuse_dry_run_among_others(context: dg.AssetExecutionContext) -> None:
-    """Downstream assets would be skipped, or work on what was never written."""
-    selected = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
-    if len(list(selected)) > 1:
+def _refuse_odd_selections(context: dg.AssetExecutionContext, *, dry_run: bool) -> None:
+    """A check without its asset has nothing to report on; a dry run among others would mislead them."""
+    name = context.asset_key.to_user_string()
+    if not context.selected_asset_keys:
         raise dg.Failure(
-            f"dry_run was asked of {context.asset_key.to_user_string()} in a run of several assets. Run it "
-            "alone: a job with one asset, or select just this asset.",
+            f"The check of {name} reports on the asset's own run. Materialize {name} instead.",
+            allow_retries=False,
+        )
+    selected = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
+    if dry_run and len(list(selected)) > 1:
+        raise dg.Failure(
+            f"dry_run was asked of {name} in a run of several assets. Run it alone: a job with one asset, or "
+            "select just this asset.",
             allow_retries=False,
         )
 
 
 def _published(
     context: dg.AssetExecutionContext, report: Report, row_count: int, *, dry_run: bool
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Results:
     """A materialization with figures and check; of a dry run an observation, since it would fake freshness."""
     said = "\n".join([report.sentence(), *report.notes[:_WORST]])
     metadata = _metadata(report)
@@ -192,7 +191,7 @@ def _check(report: Report) -> dg.AssetCheckResult:
         {"troubles": dg.MetadataValue.table(troubles)} if (troubles := _troubles(report)) else {}
     )
     return dg.AssetCheckResult(
-        check_name=_EVERY_ITEM,
+        check_name=EVERY_ITEM,
         passed=not report.failed and not report.deferred,
         severity=dg.AssetCheckSeverity.WARN,
         description=report.sentence(),
