@@ -7,7 +7,7 @@ import dagster as dg
 
 from spotify_pipelines.defs.assets import accounts, catalogue, metrics, playlists
 from spotify_pipelines.defs.history import build_history_sensors
-from spotify_pipelines.defs.jobs import JOBS
+from spotify_pipelines.defs.jobs import build_jobs
 from spotify_pipelines.defs.resources import build_resources
 from spotify_pipelines.defs.schedules import build_schedules
 from spotify_pipelines.defs.sensors import build_sensors
@@ -25,7 +25,7 @@ def definitions() -> dg.Definitions:
     configure_logging(log_format=settings.log_format, level=settings.log_level)
     return dg.Definitions(
         assets=[*catalogue.ASSETS, *accounts.ASSETS, *playlists.ASSETS, *metrics.ASSETS],
-        jobs=JOBS,
+        jobs=build_jobs(settings.world),
         schedules=build_schedules(),
         sensors=[*build_sensors(), *build_history_sensors()],
         resources=build_resources(settings),

@@ -5,12 +5,14 @@ What belongs here: names, selections, descriptions and tags. What does not: when
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
-from spotify_pipelines.defs.names import JOB_TAG, NARROW_TAG, Narrow
+from spotify_pipelines.defs.names import JOB_TAG, NARROW_TAG, WORLD_TAG, Narrow
+from spotify_pipelines.settings import World
 
-__all__ = ["JOBS", "JOB_NAMES", "NIGHTLY"]
+__all__ = ["JOB_NAMES", "NIGHTLY", "build_jobs"]
 
 NIGHTLY = "nightly"
 
@@ -70,13 +72,15 @@ _JOBS = (
 JOB_NAMES = tuple(job.name for job in _JOBS)
 
 
-JOBS = [
-    dg.define_asset_job(
-        job.name,
-        selection=dg.AssetSelection.assets(*job.assets),
-        description=job.description,
-        tags={JOB_TAG: job.name} | ({NARROW_TAG: job.narrow.value} if job.narrow else {}),
-    )
-    for job in _JOBS
-]
-"""All jobs; each is told apart by tags, which config given at launch can't replace."""
+def build_jobs(world: World) -> list[Any]:  # Dagster exports no name for what define_asset_job returns
+    """All jobs; each is told apart by tags, which config given at launch can't replace."""
+    return [
+        dg.define_asset_job(
+            job.name,
+            selection=dg.AssetSelection.assets(*job.assets),
+            description=job.description,
+            tags={JOB_TAG: job.name, WORLD_TAG: world.value}
+            | ({NARROW_TAG: job.narrow.value} if job.narrow else {}),
+        )
+        for job in _JOBS
+    ]

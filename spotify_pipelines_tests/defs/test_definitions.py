@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from spotify_pipelines.definitions import definitions
+from spotify_pipelines.settings import load_settings
 from spotify_pipelines.store.tables import Base
 
 NIGHTLY = {
@@ -92,6 +93,7 @@ def test_a_job_materializes_its_assets_and_is_told_apart_by_a_tag(name: str, sel
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == selected
     assert job.description
     assert job.tags["spotify_pipelines/job"] == name
+    assert job.tags["spotify_pipelines/world"] == load_settings().world.value
 
 
 def test_there_are_no_other_jobs() -> None:
