@@ -229,9 +229,7 @@ class _Fetching:
             self._stages[place].waiting.extend(tracks)
             self._settle_waiting(place)
             return
-        missing = {
-            track: "; ".join(self._reasons.pop(track)) for track in tracks
-        }
+        missing = {track: "; ".join(self._reasons.pop(track)) for track in tracks}
         with self._database.transaction() as session:
             save_missing_features(session, missing, retry_after=self._retry_after)
         self._missing.update(missing.values())
