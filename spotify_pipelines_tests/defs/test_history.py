@@ -24,7 +24,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def run(instance: dg.DagsterInstance, name: str, *, fail: bool = False, **tags: str) -> str:
+def run(
+    instance: dg.DagsterInstance, name: str, *, fail: bool = False, tags: dict[str, str] | None = None
+) -> str:
     """Run a job of that name to its end; its run id."""
 
     @dg.op
@@ -96,6 +98,6 @@ def test_jobs_of_other_code_locations_are_left_out(instance: dg.DagsterInstance,
 def test_the_trigger_is_told_from_the_tags(
     instance: dg.DagsterInstance, database: Database, tags: dict[str, str], trigger: str
 ) -> None:
-    run_id = run(instance, "nightly", **tags)
+    run_id = run(instance, "nightly", tags=tags)
     reconcile_job_history(instance, database)
     assert history(database)[run_id].trigger == trigger
