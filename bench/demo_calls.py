@@ -38,6 +38,7 @@ def figures() -> Iterator[Figure]:
         second,
         unit="calls",
         at_most=0,
+        at_least=0,
         detail="nothing is due: the minimum is 0",
     )
 

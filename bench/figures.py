@@ -36,7 +36,8 @@ class Figure:
         """The goal as text, with a mark where it is missed."""
         if self.at_most is None and self.at_least is None:
             return "-"
-        text = f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
+        sign, goal = ("≤", self.at_most) if self.at_most is not None else ("≥", self.at_least)
+        text = f"{'=' if self.at_most == self.at_least else sign} {goal:g}"
         return text if self.is_met else f"{text} (missed)"
 
     @property
