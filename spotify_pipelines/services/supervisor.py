@@ -38,6 +38,7 @@ _PORTS = range(20_000, 32_000)
 _START_SECONDS = 120.0
 """A server that lives gets this long to answer: PostgreSQL may have a crash to recover from."""
 _LOOK_SECONDS = 0.02
+_RELEASE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class Service(ABC):
     def _start(self, record: Record | None, options: Mapping[str, str], lock: int) -> Record:
         first_end: float | None = None
         self.prepare()
-        port = record.port if record and _is_free(record.port) else _free_port()
+        port = record.port if record and _becomes_free(record.port) else _free_port()
         while True:
             record = Record(port, version=self.version, options=options)
             process = self._launch(record, lock)
@@ -265,6 +266,16 @@ def _is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
+    return True
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether the port is free, or is soon: a server that was killed a moment ago may still hold it."""
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while not _is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
     return True
 
 

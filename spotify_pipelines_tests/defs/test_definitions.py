@@ -65,7 +65,7 @@ def repository() -> dg.RepositoryDefinition:
 
 
 def assets() -> list[dg.AssetSpec]:
-    return list(definitions().resolve_all_asset_specs())
+    return sorted(definitions().resolve_all_asset_specs(), key=lambda spec: spec.key)
 
 
 def test_the_lineage_runs_from_queued_albums_to_playlists_on_spotify() -> None:
