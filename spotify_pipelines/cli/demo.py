@@ -212,9 +212,10 @@ def _show(figures: _Figures, ledger: list[dict[str, Any]], run_id: str, seconds:
     counts = figures.counts
     calls = [entry for entry in ledger if entry["path"].startswith("/v1/")]
     writes = [entry for entry in calls if entry["method"] in _WRITES]
-    console = Console(highlight=False)
+    # A file has no width: lines stay whole there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(f"[bold]{counts.albums} albums, {counts.tracks} tracks, {counts.artists} artists[/bold]")
-    console.print(f"Audio features: {_list(counts.features)}; missing: {_list(counts.missing)}\n")
+    console.print(f"Audio features: {_list(counts.features)}; missing: {_reasons(counts.missing)}\n")
     table = Table("playlist", "account", "tracks", "artists", "largest artist", "smallest gap", box=None)
     for playlist in figures.playlists:
         drawn = playlist.figures or {}
@@ -239,3 +240,7 @@ def _show(figures: _Figures, ledger: list[dict[str, Any]], run_id: str, seconds:
 
 def _list(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} ({reason})" for reason, count in counts.items()) or "none"
