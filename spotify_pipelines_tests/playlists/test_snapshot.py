@@ -19,6 +19,12 @@ from spotify_pipelines_tests.playlists.studio import TWO_POLICIES, Studio
 
 MORNING = TWO_POLICIES[: TWO_POLICIES.index("  - name: evening")]
 SHARED = MORNING.replace("cooldown: {draws: 1}", "cooldown: {days: 30, scope: SCOPE}")
+WAYS_IN = {
+    "drawn by weight",
+    "drawn by weight after a swap",
+    "swapped in: two for one",
+    "taken by relaxation",
+}
 IMPOSSIBLE = """
   - name: silence
     size: 10
@@ -241,7 +247,7 @@ async def test_everything_that_a_draw_depends_on_is_stored_with_it(studio: Studi
 
     assert (len(each.seed), len(each.input_digest)) == (64, 64)
     assert each.algorithm.startswith("selection 1, order ")
-    assert {track.why for track in tracks} <= {"drawn by weight", "taken by relaxation"}
+    assert {track.why for track in tracks} <= WAYS_IN
     assert each.figures["relaxed"] == sum(track.relaxation is not None for track in tracks)
     assert each.figures["top_artists"]
     again = arrange_again(

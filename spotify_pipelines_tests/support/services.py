@@ -20,6 +20,7 @@ import psycopg
 import pytest
 import redis
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from spotify_pipelines import services
 from spotify_pipelines.settings import Settings
@@ -36,6 +37,8 @@ __all__ = [
 _ROOT = Path(__file__).resolve().parents[2]
 _MIGRATIONS = _ROOT / "spotify_pipelines" / "store" / "migrations" / "versions"
 _TEST_DATABASES = "test_"
+# The day of installation salts the seeds of draws: a fixed one makes them the same in every run.
+_INSTALLED_AT = "2026-01-01T00:00:00+00:00"
 _SESSIONS = pytest.StashKey[IO[str]]()
 
 
@@ -73,7 +76,8 @@ def template_database(endpoints: services.Endpoints) -> str:
     from spotify_pipelines.store.migrate import upgrade
 
     server = _postgres(endpoints)
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_MIGRATIONS.glob("*.py"))))
+    sources = [file.read_bytes() for file in sorted(_MIGRATIONS.glob("*.py"))]
+    digest = hashlib.sha256(b"".join([*sources, _INSTALLED_AT.encode()]))
     name = f"template_{digest.hexdigest()[:16]}"
     with _admin(server) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
@@ -86,6 +90,8 @@ def template_database(endpoints: services.Endpoints) -> str:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         upgrade(server.url(name))
+        with psycopg.connect(_conninfo(server, name)) as inside:
+            inside.execute("UPDATE installation SET created_at = %s", [_INSTALLED_AT])
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(name)))
     return name
 
@@ -178,13 +184,12 @@ def _drop_leftovers() -> None:
 
 
 def _admin(server: services.PostgresEndpoint) -> psycopg.Connection:
-    return psycopg.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        dbname="postgres",
-        autocommit=True,
+    return psycopg.connect(_conninfo(server, "postgres"), autocommit=True)
+
+
+def _conninfo(server: services.PostgresEndpoint, database: str) -> str:
+    return make_conninfo(
+        host=server.host, port=server.port, user=server.user, password=server.password, dbname=database
     )
 
 
