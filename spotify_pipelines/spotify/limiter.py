@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import redis.asyncio
 import structlog
@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 REDIS_TIMEOUT = 0.5
 """Seconds after which Redis counts as away; also how late a turn may be taken."""
@@ -354,8 +356,7 @@ class Limiter:
         """Stop the app in every process for ``seconds``; bookings made before are booked again after it."""
         await self._local.pause(app, seconds)
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                await self._shared.pause(app, seconds)
+            await _in_time(self._shared.pause(app, seconds))
         except (RedisError, OSError) as error:
             self._leave(error)
 
@@ -378,15 +379,14 @@ class Limiter:
         asked = self._now()
         if self._away_until is None or self._now() >= self._away_until:
             try:
-                async with asyncio.timeout(REDIS_TIMEOUT):
-                    if self._away_until is not None:
-                        await self._return()
-                    # What this process did on its own is not in Redis: its share begins empty there, once per
-                    # app.
-                    drained = demand.app in self._to_drain
-                    booking = await self._shared.book(demand, drained=drained)
-                    self._to_drain.discard(demand.app)
-                    return asked, self._shared, booking
+                if self._away_until is not None:
+                    await self._return()
+                # What this process did on its own is not in Redis: its share begins empty there, once per
+                # app.
+                drained = demand.app in self._to_drain
+                booking = await _in_time(self._shared.book(demand, drained=drained))
+                self._to_drain.discard(demand.app)
+                return asked, self._shared, booking
             except (RedisError, OSError) as error:
                 self._leave(error)
         self._to_drain.add(demand.app)
@@ -394,22 +394,20 @@ class Limiter:
 
     async def _holds(self, buckets: Buckets, booking: Booking) -> bool:
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                return await buckets.holds(booking)
+            return await _in_time(buckets.holds(booking))
         except (RedisError, OSError) as error:
             self._leave(error)
             return False
 
     async def _give_back(self, buckets: Buckets, booking: Booking) -> None:
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
-                await buckets.refund(booking)
+            await _in_time(buckets.refund(booking))
         except (RedisError, OSError) as error:
             self._leave(error)
 
     async def _return(self) -> None:
         # Without a word from Redis this raises, and the local share goes on.
-        await self._shared.ping()
+        await _in_time(self._shared.ping())
         self._away_until = None
         log.info("spotify.limiter_redis_back")
 
@@ -429,6 +427,26 @@ def connect_redis(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
     )
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """What Redis answers within ``REDIS_TIMEOUT``, unless the task was cancelled meanwhile.
+
+    redis-py sends through ``asyncio.wait_for``, which on Python 3.11 forgets a cancellation that comes just as
+    the command is out: the task would go on, and call, as if nobody had stopped it.
+    """
+    cancelled_before = _cancellations()
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            return await answer
+    finally:
+        if _cancellations() > cancelled_before:
+            raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _text(value: bytes | str) -> str:

@@ -255,6 +255,33 @@ async def test_a_cancelled_waiter_gives_its_turn_back(redis_url: str, key_prefix
         assert await client.hget(f"{key_prefix}limiter:{{app}}", "tat") == first.taken[0].encode()
 
 
+@pytest.mark.parametrize("passes", range(24))
+async def test_a_cancellation_is_obeyed_whenever_it_comes(
+    redis_url: str, key_prefix: str, passes: int
+) -> None:
+    async with shared(redis_url, key_prefix) as (client, _):
+        limiter = Limiter(client, key_prefix)
+        turns = 0
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                await limiter.acquire(app="app", app_limit=300_000)
+                turns += 1
+
+        await limiter.acquire(app="app", app_limit=300_000)
+        task = asyncio.create_task(take_turns())
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        before = turns
+        while not task.done() and turns == before:  # noqa: ASYNC110 - the event is the loop's own pass
+            await asyncio.sleep(0)
+
+        assert turns == before
+        assert task.cancelled()
+
+
 async def test_a_pause_reaches_a_waiter_that_had_booked_before_it(redis_url: str, key_prefix: str) -> None:
     async with shared(redis_url, key_prefix) as (client, buckets):
         loop = asyncio.get_running_loop()
