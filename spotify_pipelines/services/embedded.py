@@ -272,7 +272,13 @@ def _dagster_storage(settings: Settings, endpoints: Endpoints) -> dict[str, str]
         values = (server.host, str(server.port), server.user, server.password, DAGSTER_DATABASE)
         return dict(zip(_DAGSTER_POSTGRES, values, strict=True))
     url = urlsplit(settings.require_database_url())
-    place = (url.hostname or "", str(url.port or 5432))
+    try:
+        place = (url.hostname or "", str(url.port or 5432))
+    except ValueError:  # its text may hold a part of the password
+        raise SettingsError(
+            f"{_PREFIX}DATABASE_URL has a port that is no number. A password with one of / ? # : @ needs it "
+            "percent-encoded (%2F for /)."
+        ) from None
     login = (unquote(url.username or ""), unquote(url.password or ""))
     derived = dict(zip(_DAGSTER_POSTGRES, (*place, *login, DAGSTER_DATABASE), strict=True))
     # With a server of their own, users may well have named Dagster's database too.

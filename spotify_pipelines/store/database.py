@@ -17,11 +17,20 @@ from spotify_pipelines.errors import ExplainedError
 from spotify_pipelines.settings import Settings, SettingsError, World
 from spotify_pipelines.store.tables import Installation
 
-__all__ = ["Database", "DatabaseError", "create_database_engine"]
+__all__ = ["Database", "DatabaseError", "create_database_engine", "unreachable"]
 
 
 class DatabaseError(ExplainedError):
     """The database can't be used; the text says what to do."""
+
+
+def unreachable(error: OperationalError) -> DatabaseError:
+    """What the driver's ``error`` means for a person; the password is no part of it."""
+    reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
+    return DatabaseError(
+        f"PostgreSQL can't be reached: {reason}. Is it running? 'spotify-pipelines status' tells; "
+        "'spotify-pipelines up' starts the embedded one where SPOTIFY_PIPELINES_DATABASE_URL names no other."
+    )
 
 
 def create_database_engine(url: str, *, application_name: str = "spotify_pipelines") -> Engine:
@@ -32,8 +41,11 @@ def create_database_engine(url: str, *, application_name: str = "spotify_pipelin
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise SettingsError("SPOTIFY_PIPELINES_DATABASE_URL is not a database URL.") from None
+    except (ArgumentError, ValueError):  # a port that is no number is SQLAlchemy's ValueError, with its text
+        raise SettingsError(
+            "SPOTIFY_PIPELINES_DATABASE_URL is not a database URL: write "
+            "postgresql+psycopg://user:password@host:5432/database, with special signs percent-encoded."
+        ) from None
     if parsed.drivername != "postgresql+psycopg":
         raise SettingsError(
             f"SPOTIFY_PIPELINES_DATABASE_URL names the driver {parsed.drivername!r}; write postgresql+psycopg://…"
@@ -84,11 +96,7 @@ class Database:
             with self.transaction() as session:
                 found = session.scalar(select(Installation.world))
         except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
-            raise DatabaseError(
-                f"PostgreSQL can't be reached: {reason}. Is it running? 'spotify-pipelines status' tells; "
-                "'spotify-pipelines up' starts the embedded one."
-            ) from error
+            raise unreachable(error) from error
         except ProgrammingError as error:
             raise DatabaseError(
                 "The database has no tables of ours yet. Run 'spotify-pipelines db upgrade'."

@@ -9,11 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 
 from spotify_pipelines.settings import World
-from spotify_pipelines.store.database import create_database_engine
+from spotify_pipelines.store.database import create_database_engine, unreachable
 from spotify_pipelines.store.tables import Installation
 
 __all__ = ["alembic_config", "current_revision", "head_revision", "upgrade"]
@@ -46,12 +47,18 @@ def upgrade(database_url: str, world: World | None = None) -> None:
             (``…_live`` is live, all others are sandboxes).
 
     Raises:
-        sqlalchemy.exc.OperationalError: the server can't be reached, or a lock was not had in time.
+        SettingsError: the URL can't be read.
+        DatabaseError: the server can't be reached.
+        sqlalchemy.exc.OperationalError: a lock was not had in time.
     """
-    if world is None:
-        world = World.LIVE if (make_url(database_url).database or "").endswith("_live") else World.SANDBOX
     engine = create_database_engine(database_url, application_name="spotify_pipelines migration")
+    if world is None:
+        world = World.LIVE if (engine.url.database or "").endswith("_live") else World.SANDBOX
     try:
+        try:
+            engine.connect().close()
+        except OperationalError as error:
+            raise unreachable(error) from error
         with engine.begin() as connection:
             command.upgrade(alembic_config(connection), "head")
             connection.execute(insert(Installation).values(id=1, world=world.value).on_conflict_do_nothing())

@@ -145,6 +145,17 @@ def test_a_url_of_the_users_own_counts_wherever_it_stands(
     assert running(checkout) == set()
 
 
+def test_an_address_with_an_unreadable_port_is_refused_without_a_part_of_it(checkout: Path) -> None:
+    url = FOREIGN_DATABASE.replace("p%40ss", "hush/hush")
+    (checkout / ".env").write_text(
+        f"SPOTIFY_PIPELINES_DATABASE_URL={url}\nSPOTIFY_PIPELINES_REDIS_URL=redis://cache.invalid/0\n"
+        "SPOTIFY_PIPELINES_WORLD=live\n"
+    )
+    with pytest.raises(SettingsError, match="percent-encoded") as refused:
+        up(checkout)
+    assert "hush" not in str(refused.value)
+
+
 def test_a_simulator_of_the_users_own_is_used_instead_of_ours(checkout: Path) -> None:
     settings = settings_in(checkout, spotify_api_url="http://127.0.0.1:1/v1", **FOREIGN)
     endpoints = services.up(settings, root=checkout)
