@@ -127,9 +127,11 @@ def _read(file: Path) -> "PolicyFile":
     from spotify_pipelines.playlists.policies import PolicyError, parse_policies
 
     try:
-        if file.stat().st_size > _LARGEST_FILE:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)  # a pipe or a device doesn't tell its size
+        if len(content) > _LARGEST_FILE:
             _refuse(f"{file} is larger than a megabyte; a policy file is a few pages of YAML.")
-        return parse_policies(file.read_bytes(), str(file))
+        return parse_policies(content, str(file))
     except OSError as error:
         _refuse(f"{file} can't be read: {error.strerror}.")
     except PolicyError as error:

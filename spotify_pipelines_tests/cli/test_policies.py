@@ -68,6 +68,13 @@ def test_a_file_that_is_not_there_or_is_no_text_is_refused_in_a_sentence(command
     assert noise.stderr.startswith("noise.yaml: ")
 
 
+def test_a_file_without_an_end_is_read_so_far_and_refused(command: Command) -> None:
+    result = command("check", "/dev/zero")
+
+    assert result.exit_code == 2
+    assert "/dev/zero is larger than a megabyte" in result.stderr
+
+
 def test_applying_says_what_became_of_each_policy(command: Command) -> None:
     assert command("apply", "policies.yaml").stdout == "morning: version 1\nevening: version 1\n"
     assert command("apply", "policies.yaml").stdout == "morning: unchanged\nevening: unchanged\n"
