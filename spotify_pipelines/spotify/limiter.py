@@ -244,10 +244,6 @@ class SharedBuckets:
         args = [part for tat, pace in booked for part in (tat, f"{1000 * pace.interval:.3f}")]
         await self._refund(keys=self._keys(booking.demand), args=[booking.generation, *args])
 
-    async def ping(self) -> None:
-        """Raise what a call would raise now."""
-        await self._client.ping()
-
     def _app_key(self, app: str) -> str:
         # The braces keep an app's buckets on one node of a cluster, where one script may touch them all.
         return f"{self._prefix}limiter:{{{app}}}"
@@ -377,18 +373,18 @@ class Limiter:
     async def _book(self, demand: Demand) -> tuple[float, Buckets, Booking]:
         """The booking, where it was made, and our time just before it, from which its wait counts."""
         asked = self._now()
-        if self._away_until is None or self._now() >= self._away_until:
+        if self._away_until is None or asked >= self._away_until:
             try:
-                if self._away_until is not None:
-                    await self._return()
                 # What this process did on its own is not in Redis: its share begins empty there, once per
                 # app.
                 drained = demand.app in self._to_drain
                 booking = await _in_time(self._shared.book(demand, drained=drained))
-                self._to_drain.discard(demand.app)
-                return asked, self._shared, booking
             except (RedisError, OSError) as error:
                 self._leave(error)
+            else:
+                self._to_drain.discard(demand.app)
+                self._return()
+                return asked, self._shared, booking
         self._to_drain.add(demand.app)
         return self._now(), self._local, await self._local.book(demand)
 
@@ -405,11 +401,12 @@ class Limiter:
         except (RedisError, OSError) as error:
             self._leave(error)
 
-    async def _return(self) -> None:
-        # Without a word from Redis this raises, and the local share goes on.
-        await _in_time(self._shared.ping())
-        self._away_until = None
-        log.info("spotify.limiter_redis_back")
+    def _return(self) -> None:
+        # Called for a booking only: a server that is out of memory or read-only answers a ping all the same, and
+        # a local share that was forgotten for it each time would never let a slow app go.
+        if self._away_until is not None:
+            self._away_until = None
+            log.info("spotify.limiter_redis_back")
 
     def _leave(self, error: Exception) -> None:
         if self._away_until is None:

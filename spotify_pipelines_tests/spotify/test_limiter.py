@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
@@ -383,6 +384,39 @@ async def test_a_redis_that_hangs_is_left_within_a_second(key_prefix: str) -> No
     finally:
         server.close()
 
+    assert [entry["event"] for entry in logs] == ["spotify.limiter_redis_away"]
+
+
+async def test_a_redis_that_answers_but_takes_no_writes_does_not_stop_a_slow_app(
+    redis_url: str, key_prefix: str
+) -> None:
+    """As one does that is out of memory, or became a replica."""
+    clock, sleeps = [0.0], 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal sleeps
+        sleeps += 1
+        assert sleeps < 50, "the turn never comes"
+        clock[0] += seconds
+
+    reader = f"reader-{secrets.token_hex(4)}"
+    async with shared(redis_url, key_prefix) as (client, _):
+        await client.execute_command(
+            "ACL", "SETUSER", reader, "on", ">canread", "~*", "+@connection", "+@read"
+        )  # type: ignore[no-untyped-call]
+        parts = urlsplit(redis_url)
+        readonly = parts._replace(netloc=f"{reader}:canread@{parts.hostname}:{parts.port}").geturl()
+        try:
+            async with shared(readonly, key_prefix) as (refused, _):
+                assert await refused.ping()
+                limiter = Limiter(refused, key_prefix, sleep=sleep, now=lambda: clock[0])
+                with capture_logs() as logs:
+                    for _ in range(3):
+                        await limiter.acquire(app="app", app_limit=20)
+        finally:
+            await client.execute_command("ACL", "DELUSER", reader)  # type: ignore[no-untyped-call]
+
+    assert clock[0] == pytest.approx(3 * Pace.of(20).interval / LOCAL_SHARE, rel=0.2)
     assert [entry["event"] for entry in logs] == ["spotify.limiter_redis_away"]
 
 
