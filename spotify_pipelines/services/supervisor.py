@@ -135,7 +135,11 @@ class Service(ABC):
                 if record.options == options and self._answers_soon(record.port, process):
                     return self._note_process(record, process)
                 processes.stop(process, self.stop_signals)
-            return self._start(record, options, lock)
+            try:
+                return self._start(record, options, lock)
+            except ServiceError:
+                self._forget_options(record)
+                raise
 
     def stop(self) -> bool:
         """Stop the server and wait for its end; whether one was running."""
@@ -196,6 +200,13 @@ class Service(ABC):
                 raise self._failure("ended right after its start")
             else:
                 time.sleep(0.2)
+
+    def _forget_options(self, before: Record | None) -> None:
+        """Go back to the options ``before``: with those that failed, every further start would fail too."""
+        failed = self._read()
+        if failed:
+            options = before.options if before else {}
+            self._write(replace(failed, pid=None, started=None, options=options))
 
     def _launch(self, record: Record, lock: int) -> psutil.Process | None:
         user = self.user()

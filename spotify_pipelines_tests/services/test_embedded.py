@@ -111,6 +111,21 @@ def test_a_catalogue_that_can_not_be_read_fails_with_the_simulators_sentence(che
         services.start(settings_in(checkout), skipped=only, catalogue=catalogue, albums=3)
 
 
+def test_a_catalogue_that_failed_does_not_stand_in_the_way_of_the_next_start(checkout: Path) -> None:
+    only = {"postgres": "not here", "redis": "not here"}
+    before = services.start(settings_in(checkout), skipped=only, albums=20)
+    catalogue = checkout / "bad.csv"
+    catalogue.write_text("not,a,catalogue\n1,2,3\n")
+    with pytest.raises(services.ServiceError, match=r"bad\.csv"):
+        services.start(settings_in(checkout), skipped=only, catalogue=catalogue)
+
+    assert services.start(settings_in(checkout), skipped=only) == before
+
+    (running_again,) = (each for each in services.status(settings_in(checkout)) if each.running)
+    assert running_again.pid
+    assert psutil.Process(running_again.pid).cmdline()[-2:] == ["--albums", "20"]
+
+
 def test_with_real_urls_nothing_embedded_starts_and_the_reasons_are_given(checkout: Path) -> None:
     endpoints = services.up(settings_in(checkout, world=World.LIVE, **FOREIGN), root=checkout)
 
