@@ -44,7 +44,7 @@ REDIS_TIMEOUT = 0.5
 REDIS_RETRY = 1.0
 """Seconds between two tries to reach Redis again."""
 SPREAD = 0.25
-"""Seconds a call may be held back by one bucket after another was ready for it: part of ``pace.JITTER``."""
+"""Seconds a call may be held back by its account after its app was ready for it: part of ``pace.JITTER``."""
 LOCAL_SHARE = 0.25
 """Part of a limit that one process takes while Redis is away; right for up to four processes."""
 HORIZON = 2.0
@@ -153,7 +153,7 @@ local function keep(key, tat, interval, tolerance)
   return text
 end
 
-local at, first, tats = now, math.huge, {}
+local at, ready, tats = now, now, {}
 for i, key in ipairs(KEYS) do
   local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
   local tat = tonumber(redis.call('HGET', key, 'tat') or 0)
@@ -163,20 +163,26 @@ for i, key in ipairs(KEYS) do
     keep(key, tat, interval, tolerance)
   end
   local free = math.max(now, tat - tolerance)
-  if i == 1 then free = math.max(free, pause) end
-  at, first, tats[i] = math.max(at, free), math.min(first, free), tat
+  if i == 1 then
+    free = math.max(free, pause)
+    ready = free
+  end
+  at, tats[i] = math.max(at, free), tat
 end
 if at - now > horizon then
   return {0, string.format('%.3f', at - now - horizon), generation}
 end
-if at - first > spread then
+-- The app counts the call from when it was ready for it: its account may not hold it back for long.
+if at - ready > spread then
   return {0, string.format('%.3f', at - now - spread), generation}
 end
 
 local answer = {1, string.format('%.3f', at - now), generation}
 for i, key in ipairs(KEYS) do
   local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  answer[3 + i] = keep(key, math.max(tats[i], now, i == 1 and pause or 0) + interval, interval, tolerance)
+  -- The account counts it when it goes, so it may wait for a busy app's next turn like any other call.
+  local from = i == 1 and math.max(now, pause) or at
+  answer[3 + i] = keep(key, math.max(tats[i], from) + interval, interval, tolerance)
 end
 return answer
 """

@@ -219,6 +219,19 @@ async def test_a_call_that_its_account_holds_back_takes_no_turn_of_the_app(
         assert 0 < booking.wait < HORIZON
 
 
+async def test_a_busy_app_keeps_turns_for_accounts_as_well_as_for_itself(
+    redis_url: str, key_prefix: str
+) -> None:
+    """Else calls of accounts would come last for as long as others book the app's next seconds."""
+    async with shared(redis_url, key_prefix) as (_, buckets):
+        before = [await buckets.book(demand(90)) for _ in range(3)]
+
+        booking = await buckets.book(demand(90, account=1))
+
+        assert booking.granted
+        assert booking.wait == pytest.approx(before[-1].wait + Pace.of(90).interval, abs=0.1)
+
+
 async def test_a_turn_that_is_given_back_can_be_taken_unless_later_ones_are_booked(
     redis_url: str, key_prefix: str
 ) -> None:
