@@ -22,7 +22,7 @@ _SECRET_TEXTS = (
         r"\1=[redacted]",
     ),
     (re.compile(r"\b(?:AQ|BQ)[A-Za-z0-9_-]{40,}"), "[redacted]"),
-    (re.compile(r"://([^:/@\s]+):[^@/\s]+@"), r"://\1:[redacted]@"),
+    (re.compile(r"://([^:/@\s]*):[^@/\s]+@"), r"://\1:[redacted]@"),
 )
 
 
@@ -38,9 +38,10 @@ def redact(value: Any, key: str = "") -> Any:
         return {name: redact(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
-    if isinstance(value, BaseException):
-        return redact(str(value))
-    return value
+    if isinstance(value, bool | int | float | None):
+        return value
+    # The renderer would turn any other object into a text after it has passed here.
+    return redact(str(value))
 
 
 def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

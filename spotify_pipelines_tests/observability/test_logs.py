@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ def test_no_secret_gets_through_by_key_text_or_exception(
         raise RuntimeError(f"401 with Bearer {BEARER} and refresh_token={REFRESH}&x=1")
     except RuntimeError:
         log.exception("failed", url="postgresql://app:hunter2canary@localhost/db")
+    log.warning("redis is away", url="redis://:hunter2canary@127.0.0.1:6379/0", path=Path(REFRESH))
     log.info(
         "event",
         access_token="hunter2canary",
