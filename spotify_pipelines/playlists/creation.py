@@ -119,7 +119,6 @@ class Creation:
     ) -> Created:
         desired = target.desired(marker)
         intent_id = self._records.creation_sent(target, marker, intent_id)
-        sent_at = self._now()
         self._needs.creations += 1
         try:
             playlist = await self._api.create_playlist(
@@ -129,7 +128,8 @@ class Creation:
             if had_no_effect(error):
                 self._records.creation_refused(intent_id, earlier)
                 raise
-            return await self._find(target, intent_id, marker, sent_at)
+            # It may have waited long for its turn, and have been sent a moment ago.
+            return await self._find(target, intent_id, marker, self._records.creation_unanswered(intent_id))
         content = Content(items_hash([]), desired.name, desired.description, desired.public)
         self._records.created(target, intent_id, playlist, content, Action.CREATED)
         return Created(playlist.id, marker, content, Action.CREATED)

@@ -71,6 +71,13 @@ class Records:
             intents.mark_sent(session, intent_id, self._now())
             return intent_id
 
+    def creation_unanswered(self, intent_id: int) -> datetime:
+        """The creation may have had an effect, until now: from now on the settle window counts."""
+        now = self._now()
+        with self._lease.transaction() as session:
+            intents.mark_unanswered(session, intent_id, now)
+        return now
+
     def creation_refused(self, intent_id: int, earlier_sent_at: datetime | None) -> None:
         """The creation surely had no effect."""
         with self._lease.transaction() as session:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import SyncIntent
 
-__all__ = ["abandon", "finish", "mark_refused", "mark_sent", "open_and_send"]
+__all__ = ["abandon", "finish", "mark_refused", "mark_sent", "mark_unanswered", "open_and_send"]
 
 
 def open_and_send(session: Session, playlist_id: int, marker: str, sent_at: datetime) -> int:
@@ -36,6 +36,11 @@ def mark_sent(session: Session, intent_id: int, sent_at: datetime) -> None:
         .where(SyncIntent.id == intent_id)
         .values(status="creating", sent_at=sent_at, attempts=SyncIntent.attempts + 1)
     )
+
+
+def mark_unanswered(session: Session, intent_id: int, at: datetime) -> None:
+    """The creation's answer was lost at ``at``; having waited for its turn, it may have been sent just before."""
+    session.execute(update(SyncIntent).where(SyncIntent.id == intent_id).values(sent_at=at))
 
 
 def mark_refused(session: Session, intent_id: int, earlier_sent_at: datetime | None) -> None:

@@ -6,11 +6,13 @@ Judged by the simulator's ledger and playlists: what really happened, not what o
 import asyncio
 import re
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
+from spotify_pipelines.playlists.call_plan import SETTLE_WINDOW
 from spotify_pipelines.playlists.policies import parse_policies
 from spotify_pipelines.playlists.templates import find_marker
 from spotify_pipelines.store.tables import ApiCalls, Playlist, SyncIntent, Track
@@ -234,6 +236,25 @@ async def test_a_listing_that_lags_within_the_settle_window_makes_no_twin(studio
 
     assert studio.requests().count(CREATE) == 3
     assert _is_as_drawn(studio)
+
+
+async def test_the_settle_window_counts_from_the_lost_answer_and_not_from_the_first_attempt(
+    studio: Studio,
+) -> None:
+    control = studio.simulator.control
+    control.add_fault(kind="listing_lag", seconds=60)
+    control.add_fault(
+        method="POST", path="/me/playlists$", status=429, headers={"Retry-After": "1"}, n=1
+    )  # a second passes between the intent and the call that counts
+    control.add_fault(method="POST", path="/me/playlists$", drop="after", n=1)
+    began = studio.now()
+
+    report = await studio.publish(ONE_POLICY.replace("size: 20", "size: 20\n    accounts: [studio-1]"))
+
+    assert [each.until >= began + SETTLE_WINDOW + timedelta(seconds=1) for each in report.deferred] == [True]
+    with studio.database.transaction() as session:
+        sent_at = session.scalar(select(SyncIntent.sent_at))
+    assert sent_at == report.deferred[0].until - SETTLE_WINDOW
 
 
 async def test_a_run_killed_before_the_call_creates_one_playlist(studio: Studio) -> None:
