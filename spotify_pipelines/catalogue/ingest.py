@@ -26,7 +26,7 @@ from spotify_pipelines.catalogue.urls import AlbumUrlError, parse_album_url
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import ALBUMS_PER_CALL, CatalogueApi
-from spotify_pipelines.spotify.errors import SpotifyError, is_transient
+from spotify_pipelines.spotify.errors import SpotifyError, Unavailable, is_transient
 from spotify_pipelines.spotify.models import AlbumItem
 from spotify_pipelines.store import queue
 from spotify_pipelines.store.catalogue import save_albums
@@ -136,7 +136,7 @@ class _Reading:
     stop: Stop | None = None
     verdicts: int = 0
     settled: int = 0
-    failures_in_a_row: list[SpotifyError] = field(default_factory=list)
+    failures_in_a_row: list[Unavailable] = field(default_factory=list)
 
     async def read(self, album_ids: Sequence[str]) -> None:
         """Claim, read and store a chunk of the plan; after a stop, only report it as open."""
@@ -184,7 +184,7 @@ class _Reading:
         async with aclosing(answers):
             async for album_id, result in answers:
                 results[album_id] = result
-                if isinstance(result, SpotifyError):
+                if isinstance(result, Unavailable):
                     self.failures_in_a_row.append(result)
                 else:
                     self.failures_in_a_row.clear()

@@ -21,7 +21,7 @@ from spotify_pipelines.spotify.errors import (
 __all__ = ["OUTAGE", "Stop", "concerns_all", "outage", "stop_for"]
 
 OUTAGE = 5
-"""So many failures in a row, with nothing that worked in between, are no bad items but a bad service."""
+"""So many calls in a row that got no answer are no bad items but a bad service; a 404 is an answer."""
 _AFTER_LIMIT = timedelta(minutes=1)
 _AFTER_TROUBLE = timedelta(minutes=15)
 
@@ -55,9 +55,9 @@ def stop_for(error: SpotifyError, *, now: datetime) -> Stop:
     return Stop(kind, error.message, now + _AFTER_TROUBLE)
 
 
-def outage(failures: Sequence[SpotifyError], *, now: datetime) -> Stop | None:
-    """The stop for a service that was unavailable ``OUTAGE`` times since anything last worked, else None."""
-    if len(failures) < OUTAGE or not all(isinstance(error, Unavailable) for error in failures):
+def outage(failures: Sequence[Unavailable], *, now: datetime) -> Stop | None:
+    """The stop for a service that was unavailable ``OUTAGE`` times since it last gave any answer, else None."""
+    if len(failures) < OUTAGE:
         return None
     reason = f"{len(failures)} calls in a row failed, the last one so: {failures[-1].message}"
     return Stop("Outage", reason, now + _AFTER_TROUBLE)

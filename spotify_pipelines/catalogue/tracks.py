@@ -22,7 +22,7 @@ from spotify_pipelines.catalogue.stops import Stop, concerns_all, outage, stop_f
 from spotify_pipelines.report import Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import TRACKS_PER_PAGE, CatalogueApi
-from spotify_pipelines.spotify.errors import SpotifyError, is_transient
+from spotify_pipelines.spotify.errors import SpotifyError, Unavailable, is_transient
 from spotify_pipelines.spotify.models import TrackItem
 from spotify_pipelines.store import queue
 from spotify_pipelines.store.catalogue import UnreadAlbum, first_pages, save_tracks, unread_albums
@@ -108,7 +108,7 @@ class _Reading:
     stop: Stop | None = None
     least_calls: int = 0
     settled: int = 0
-    failures_in_a_row: list[SpotifyError] = field(default_factory=list)
+    failures_in_a_row: list[Unavailable] = field(default_factory=list)
 
     def unfold(self, album_ids: Sequence[str]) -> None:
         """Store the tracks that came with these albums; no call."""
@@ -180,7 +180,10 @@ class _Reading:
         log.info("tracks.stored", albums=len(albums), tracks=counts.total, run_id=self.run_id)
 
     def _failed(self, album_id: str, error: SpotifyError) -> None:
-        self.failures_in_a_row.append(error)
+        if isinstance(error, Unavailable):
+            self.failures_in_a_row.append(error)
+        else:
+            self.failures_in_a_row.clear()
         if concerns_all(error):
             self.stop = self.stop or stop_for(error, now=self.now())
         self.stop = self.stop or outage(self.failures_in_a_row, now=self.now())

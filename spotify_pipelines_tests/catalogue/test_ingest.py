@@ -223,6 +223,16 @@ async def test_a_service_that_is_down_uses_up_no_attempts(shop: Shop) -> None:
     assert report.calls < 30 * 6, "it is left alone long before every album was tried"
 
 
+async def test_a_service_that_goes_down_after_a_missing_album_is_left_alone_too(shop: Shop) -> None:
+    ids = album_ids(shop, 30)
+    shop.enqueue(ids)
+    break_album(shop, ids[0], status=404)
+    shop.simulator.control.add_fault(method="GET", path="/v1/albums", status=503)
+    report = await shop.ingest()
+    assert (report.changed, len(report.deferred), len(report.failed)) == (0, 29, 1)
+    assert shop.statuses() == {"queued": 29, "dead": 1}
+
+
 async def test_a_refused_app_fails_the_run_and_leaves_the_queue_as_it_was(shop: Shop) -> None:
     shop.enqueue(album_ids(shop, 25))
     shop.simulator.control.add_fault(
