@@ -64,7 +64,11 @@ def code_from_redirect(address: str, request: AuthorizationRequest, redirect_uri
         ConsentDeclined: it answers this request, but says no.
         ConnectError: it is not our redirect URI, or no answer to this request.
     """
-    parts, expected = urlsplit(address.strip()), urlsplit(redirect_uri)
+    expected = urlsplit(redirect_uri)
+    try:
+        parts = urlsplit(address.strip())
+    except ValueError:  # half an IPv6 address, for example
+        parts = urlsplit("")
     if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):
         raise ConnectError(
             f"That is not the address Spotify sends the browser back to: it begins with {redirect_uri}?code=… "

@@ -112,6 +112,7 @@ async def test_declining_is_said_in_a_sentence(office: Office) -> None:
         ("http://127.0.0.1:8910/other?code=abc&state=the-state", "not the address"),
         ("http://127.0.0.1.evil.example:8910/callback?code=abc&state=the-state", "not the address"),
         ("junk", "not the address"),
+        ("http://[", "not the address"),
         ("", "not the address"),
     ],
 )
