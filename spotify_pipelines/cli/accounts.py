@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _SECRET_VARIABLE = "SPOTIFY_PIPELINES_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+_LONGEST_NAME = 100
 _Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
@@ -47,8 +48,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(accounts, name="accounts")
 
 
+def _name(text: str | None) -> str | None:
+    """Refuse what can't be stored or shown as a name."""
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _LONGEST_NAME):
+        raise typer.BadParameter(
+            f"a name has 1 to {_LONGEST_NAME} printable signs, and {plain(text[:40])!r} is none."
+        )
+    return text
+
+
 def add_app(
-    name: Annotated[str, typer.Argument(help="What you call it.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="What you call it.", show_default=False, callback=_name)],
     client_id: Annotated[
         str, typer.Argument(help="The client id that the dashboard shows.", show_default=False)
     ],
@@ -56,9 +66,14 @@ def add_app(
         bool, typer.Option("--public", help="It has no secret: accounts connect by PKCE alone.")
     ] = False,
     developer_account: Annotated[
-        str | None, typer.Option(help="Whose it is: apps of one developer share a quota.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Whose it is: apps of one developer share a quota.", metavar="NAME", callback=_name
+        ),
     ] = None,
-    calls_per_30s: Annotated[int | None, typer.Option(help="Its rate limit, where known.", min=1)] = None,
+    calls_per_30s: Annotated[
+        int | None, typer.Option(help="Its rate limit, where known.", min=1, max=100_000)
+    ] = None,
 ) -> None:
     """Register an app, or replace the secret of a known one.
 
@@ -69,9 +84,9 @@ def add_app(
     """
     from spotify_pipelines.accounts import registry
 
-    if not (client_id.isascii() and client_id.isalnum()):
+    if not (client_id.isascii() and client_id.isalnum() and len(client_id) <= _LONGEST_NAME):
         raise typer.BadParameter(
-            f"{plain(client_id[:80])!r} is no client id: it is made of letters and digits only."
+            f"{plain(client_id[:80])!r} is no client id: it is made of letters and digits only, 32 of them as a rule."
         )
     secret = None if public else _ask_for_secret()
     settings = load_settings()
@@ -123,12 +138,12 @@ def list_apps(as_json: _Json = False) -> None:
 def connect(
     *,
     app: Annotated[str | None, typer.Option("--app", help="Through which app, if there are several.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the account.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the account.", callback=_name)] = None,
     user: Annotated[
         str | None, typer.Option(help="Refuse everybody but this Spotify user id.", metavar="ID")
     ] = None,
     port: Annotated[int, typer.Option(help="Where to wait for the answer.", min=1, max=65535)] = 8910,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for it.", min=1)] = 300,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for it.", min=1, max=86_400)] = 300,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and take the answer by pasting it.")
     ] = False,

@@ -85,7 +85,7 @@ def list_(
     failed: Annotated[
         bool, typer.Option("--failed", help="Only what was held back: failed and dead.")
     ] = False,
-    limit: Annotated[int, typer.Option(help="At most so many rows.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="At most so many rows.", min=1, max=1_000_000)] = 50,
     as_json: _Json = False,
 ) -> None:
     """Show the queue: what failed first, then what waits, then what was read.

@@ -136,6 +136,19 @@ def test_what_is_no_client_id_is_refused(command: Command, client_id: str) -> No
     assert command("apps", "add", "studio", "--", client_id).exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "\udcff", "x" * 101])
+def test_what_is_no_name_is_refused(command: Command, name: str) -> None:
+    assert command("apps", "add", name, CLIENT_ID).exit_code == 2
+    assert command("apps", "add", "studio", CLIENT_ID, "--developer-account", name).exit_code == 2
+    assert command("accounts", "connect", "--name", name).exit_code == 2
+
+
+def test_numbers_beyond_all_reason_are_refused(command: Command) -> None:
+    assert command("apps", "add", "studio", CLIENT_ID, "--calls-per-30s", "9" * 20).exit_code == 2
+    assert command("accounts", "connect", "--timeout", "1e400").exit_code == 2
+    assert command("albums", "list", "--limit", "9" * 20).exit_code == 2
+
+
 def test_apps_are_listed_with_what_they_lack(command: Command, database: Database) -> None:
     assert "apps add" in command("apps", "list").stdout
     command("apps", "add", "studio", CLIENT_ID, "--developer-account", "label", "--calls-per-30s", "50")
