@@ -132,13 +132,14 @@ def due(
 ) -> list[str]:
     """Album ids to be read now, longest waiting first.
 
-    Albums that are in the catalogue are not among them: what may have failed since is the reading of their
-    tracks. ``force`` takes albums in any state, dead letters and ingested ones included.
+    Albums whose tracks are still to be read are not among them: what failed is the reading of those. ``force``
+    takes albums in any state, dead letters and ingested ones included.
     """
     query = select(AlbumSource.album_id).order_by(AlbumSource.next_attempt_at, AlbumSource.id).limit(limit)
     if not force:
-        unread = ~exists().where(Album.id == AlbumSource.album_id)
-        query = query.where(AlbumSource.status.in_(_OPEN), AlbumSource.next_attempt_at <= now, unread)
+        # One that is complete and failed nevertheless was being read again, by force.
+        lacks_tracks = exists().where(Album.id == AlbumSource.album_id, Album.tracks_read_at.is_(None))
+        query = query.where(AlbumSource.status.in_(_OPEN), AlbumSource.next_attempt_at <= now, ~lacks_tracks)
     if only is not None:
         query = query.where(AlbumSource.album_id.in_(only))
     return list(session.scalars(query))

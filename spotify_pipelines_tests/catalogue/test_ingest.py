@@ -162,6 +162,20 @@ async def test_a_poisoned_album_that_recovers_is_read_after_all(shop: Shop) -> N
     assert (shop.queued(ids[0]).status, shop.queued(ids[0]).error) == ("ingested", None)
 
 
+async def test_a_known_album_that_failed_when_it_was_read_again_is_tried_again(shop: Shop) -> None:
+    [album] = album_ids(shop, 1)
+    shop.enqueue([album])
+    await shop.ingest()
+    await shop.tracks()
+    fault = break_album(shop, album, status=500)
+    await shop.ingest(force=True)
+    assert shop.queued(album).status == "failed"
+    shop.simulator.control.remove_fault(fault)
+    shop.clock.forward(hours=1)
+    assert (await shop.ingest()).changed == 1
+    assert shop.queued(album).status == "ingested"
+
+
 async def test_one_album_that_spoils_a_batch_does_not_spoil_its_neighbours(shop: Shop) -> None:
     ids = album_ids(shop, 20)
     shop.enqueue(ids)
