@@ -21,7 +21,6 @@ from spotify_pipelines.catalogue.lanes import chunks, in_lanes
 from spotify_pipelines.catalogue.outcomes import album_failure, leave_open
 from spotify_pipelines.catalogue.rows import album_row, artist_rows
 from spotify_pipelines.catalogue.stops import Stop, outage, stop_for
-from spotify_pipelines.catalogue.tracks import read_tracks
 from spotify_pipelines.catalogue.urls import AlbumUrlError, parse_album_url
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
@@ -33,7 +32,7 @@ from spotify_pipelines.store.catalogue import save_albums
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.upserts import RowsRefused
 
-__all__ = ["ingest_albums", "read_tracks"]
+__all__ = ["ingest_albums"]
 
 log = structlog.get_logger(__name__)
 

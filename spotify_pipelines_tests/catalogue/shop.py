@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from spotify_pipelines.catalogue.features import fetch_features
-from spotify_pipelines.catalogue.ingest import ingest_albums, read_tracks
+from spotify_pipelines.catalogue.ingest import ingest_albums
+from spotify_pipelines.catalogue.tracks import read_tracks
 from spotify_pipelines.report import Report
 from spotify_pipelines.spotify.client import CatalogueApi
 from spotify_pipelines.spotify.features import FeatureSource, build_sources
