@@ -174,7 +174,9 @@ class _Call:
     async def attempt(self) -> Answer:
         """One passage through all gates; raises ``_Again`` where another is to follow."""
         self._route.check_cooldown(self._where)
-        headers, token = await self._route.authorize(self._refused)
+        # Told once: on later attempts the newer token is just the token.
+        refused, self._refused = self._refused, None
+        headers, token = await self._route.authorize(refused)
         slot = await self._turn()
         # A ban may have come while we waited for our turn.
         self._route.check_cooldown(self._where)

@@ -149,6 +149,18 @@ async def test_one_refresh_and_one_more_try_for_a_refused_token(
     assert len(sent(simulator, "/v1/me")) == 2
 
 
+async def test_a_refused_token_is_told_once_however_many_attempts_follow(
+    desk: Desk, simulator: RunningSimulator
+) -> None:
+    simulator.control.add_fault(path="/me$", status=401, n=1)
+    simulator.control.add_fault(path="/me$", status=503, n=2)
+
+    await desk.client.as_account(ACCOUNT).me()
+
+    assert [entry["status"] for entry in sent(simulator, "/v1/me")] == [401, 503, 503, 200]
+    assert len(desk.credentials.refused) == 1
+
+
 async def test_a_fresh_token_that_is_refused_ends_the_call(desk: Desk, simulator: RunningSimulator) -> None:
     simulator.control.add_fault(path="/me$", status=401)
 
