@@ -159,14 +159,28 @@ class Settings(BaseSettings):
         """Redis' URL in clear.
 
         Raises:
-            SettingsError: none is configured; says how to get one.
+            SettingsError: none is configured, or it can't be read; says how to get or write one.
         """
-        return _require(self.redis_url, "SPOTIFY_PIPELINES_REDIS_URL", "redis://…")
+        url = _require(self.redis_url, "SPOTIFY_PIPELINES_REDIS_URL", "redis://…")
+        if not _is_redis(url):
+            raise SettingsError(
+                "SPOTIFY_PIPELINES_REDIS_URL is not an address of Redis: write redis://:password@host:6379/0 "
+                "(or rediss://, unix://), with special signs percent-encoded."
+            )
+        return url
 
 
 def _is_spotify(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "spotify.com" or host.endswith(".spotify.com")
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss", "unix") and (parts.port or 1) > 0
+    except ValueError:  # the port
+        return False
 
 
 def _require(value: SecretStr | None, variable: str, shape: str) -> str:

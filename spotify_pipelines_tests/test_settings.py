@@ -1,0 +1,66 @@
+"""Settings: what is wrong is named by its variable, and no value is shown."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from spotify_pipelines.settings import Settings, SettingsError, load_settings
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose ``.env`` alone counts."""
+    for name in os.environ:
+        if name.startswith("SPOTIFY_PIPELINES_"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+def settings(folder: Path, **values: str) -> Settings:
+    lines = [f"SPOTIFY_PIPELINES_{name.upper()}='{value}'\n" for name, value in values.items()]
+    (folder / ".env").write_text("".join(lines), "utf-8")
+    return load_settings(folder)
+
+
+@pytest.mark.parametrize(
+    ("world", "url"),
+    [
+        ("live", "http://127.0.0.1:8765/v1"),
+        ("live", "https://api.spotify.com.evil.example/v1"),
+        ("sandbox", "https://api.spotify.com/v1"),
+    ],
+)
+def test_an_address_of_the_other_world_is_refused(read: Path, world: str, url: str) -> None:
+    with pytest.raises(SettingsError, match="SPOTIFY_API_URL names a host"):
+        settings(read, world=world, spotify_api_url=url)
+
+
+def test_the_live_world_has_spotifys_own_addresses_and_the_sandbox_none(read: Path) -> None:
+    assert settings(read, world="live").require_spotify_api_url() == "https://api.spotify.com/v1"
+    with pytest.raises(SettingsError, match="spotify-pipelines up"):
+        settings(read).require_spotify_api_url()
+
+
+def test_a_value_out_of_range_is_named_and_not_shown(read: Path) -> None:
+    with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_APP_CALLS_PER_30S: ") as refused:
+        settings(read, app_calls_per_30s="hush")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["junk", "http://cache/0", "redis://:hush@cache:99999/0", "redis://:hu/sh@c:1"]
+)
+def test_what_is_no_address_of_redis_is_refused_and_not_shown(read: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_REDIS_URL") as refused:
+        settings(read, redis_url=url).require_redis_url()
+    assert "hu" not in str(refused.value)
+
+
+def test_servers_that_are_missing_are_asked_for(read: Path) -> None:
+    with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_REDIS_URL is not set"):
+        settings(read).require_redis_url()
+    with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_DATABASE_URL is not set"):
+        settings(read).require_database_url()
+    for url in ("redis://:a%2Fb@cache:6379/0", "unix:///run/redis.sock", "rediss://cache"):
+        assert settings(read, redis_url=url).require_redis_url() == url
