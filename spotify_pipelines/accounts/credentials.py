@@ -203,8 +203,7 @@ class DatabaseCredentials:
 async def _shared(
     under_way: dict[int, asyncio.Task[T]], key: int, work: Callable[[], Coroutine[Any, Any, T]]
 ) -> T:
-    """The outcome of ``work``, done once for all who ask for ``key`` meanwhile, and not cancelled with "
-    "them."""
+    """The outcome of ``work``, done once for all who ask for ``key`` meanwhile, and not cancelled with them."""
     task = under_way.get(key)
     if task is None:
         task = under_way[key] = asyncio.create_task(work())

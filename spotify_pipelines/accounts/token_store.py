@@ -88,9 +88,8 @@ class TokenStore:
 
         Raises:
             RegistryError: there is no such account.
-            AuthorizationLost: its consent is gone and no probe is due, or its secrets can't be read; then
-            it is
-                quarantined.
+            AuthorizationLost: its consent is gone and no probe is due, or its secrets can't be read; then it
+                is quarantined.
         """
         with self._database.transaction() as session:
             account = load_account(session, account_id)

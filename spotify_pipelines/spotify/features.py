@@ -140,8 +140,7 @@ class ReccoBeatsFeatures:
 
 
 class CsvFeatures:
-    """A file with a column ``track_id`` and one per feature, others ignored; read once, at the first "
-    "question."""
+    """A file with a column ``track_id`` and one per feature, others ignored; read once, at the first question."""
 
     name = "csv"
     batch_size = 10_000

@@ -141,8 +141,7 @@ def _limit_wait(retry_after: float | None, limited: int, rng: random.Random) -> 
 
 
 def _backoff(attempts: int, rng: random.Random) -> float:
-    """Full jitter: uniform between nothing and the exponential bound (Brooker, AWS Architecture Blog, "
-    "2015)."""
+    """Full jitter: uniform between nothing and the exponential bound (Brooker, AWS Architecture Blog, 2015)."""
     return rng.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** (attempts - 1)))
 
 

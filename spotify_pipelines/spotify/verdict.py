@@ -78,8 +78,7 @@ class _Said:
 
 
 def verdict(answer: Answer, where: Where, *, now: datetime) -> SpotifyError | None:
-    """The error that an answer of the Web API or ReccoBeats stands for; None for 2xx. ``now`` is aware "
-    "UTC."""
+    """The error that an answer of the Web API or ReccoBeats stands for; None for 2xx. ``now`` is aware UTC."""
     status = answer.status
     if 200 <= status < 300:
         return None

@@ -57,8 +57,7 @@ def accounts_per_app(session: Session) -> dict[int, int]:
 def connected_account(
     session: Session, app_id: int, spotify_user_id: str, spotify_account_id: str | None
 ) -> Account | None:
-    """The account of a Spotify user on an app, locked; found by the key that never changes where it is "
-    "known."""
+    """The account of a Spotify user on an app, locked; found by the key that never changes where that is known."""
     same_user = Account.spotify_user_id == spotify_user_id
     if spotify_account_id is not None:
         same_user = or_(
