@@ -180,7 +180,7 @@ def _why_not(text: str) -> str:
     if not text:
         return "it is empty"
     if _CONTROL.search(text):
-        return "it holds control characters, which no link has; is it a text file?"
+        return "it holds control characters, which no link has (is it a text file in UTF-8?)"
     if text.lower().startswith("spotify:"):
         return _why_not_uri(text)
     if "://" in text or "/" in text or "." in text:

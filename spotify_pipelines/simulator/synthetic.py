@@ -53,7 +53,7 @@ class SyntheticCatalogue:
 
     def __init__(self, albums: int, seed: int) -> None:
         if not 1 <= albums < 2**32:
-            raise ValueError(f"A synthetic catalogue needs at least one album, not {albums}.")
+            raise ValueError(f"A synthetic catalogue has from 1 to {2**32 - 1:,} albums, not {albums:,}.")
         self._albums = albums
         self._artists = max(12, albums // 3)
         self._seed = seed
