@@ -20,7 +20,7 @@ __all__ = ["MAX_BODY", "BodyTooLarge", "HttpTransport", "Undelivered"]
 
 MAX_BODY = 5 * 1024 * 1024
 """Bytes, after decompression. The largest honest answer (20 albums) has about 1 MB."""
-USER_AGENT = "spotify-pipelines/0.1 (+https://pypi.org/project/spotify-pipelines)"
+USER_AGENT = "spotify-pipelines/0.1"
 CONNECT_TIMEOUT = 5.0
 
 
