@@ -6,7 +6,7 @@ does not: limits, tokens, retries (``caller``), and any decision about what a pl
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -147,12 +147,11 @@ class CatalogueApi(_Api):
         return await self._get(TrackPage, request)
 
     async def audio_features(self, ids: Sequence[str]) -> dict[str, FeatureSet | None]:
-        """Spotify's own features of at most 100 tracks; None for a track it does not know.
+        """Spotify's own features of at most 100 tracks; None for a track of which it says nothing legible.
 
         Raises:
             Forbidden: not for this app; remembered as the capability ``audio_features``, and from then on
-            raised
-                without a call.
+                raised without a call.
         """
         if len(ids) > FEATURES_PER_CALL:
             raise ValueError(f"at most {FEATURES_PER_CALL} tracks a call, not {len(ids)}")
@@ -172,11 +171,12 @@ class CatalogueApi(_Api):
         rows = data.get("audio_features")
         if not isinstance(rows, list):
             raise MalformedAnswer("the answer has no list of features.", **self._where(request, 200).facts())
-        found = {
-            row["id"]: self._read(FeatureSet, row, request)
-            for row in rows
-            if isinstance(row, dict) and row.get("id")
-        }
+        found: dict[str, FeatureSet] = {}
+        for row in rows:
+            if isinstance(row, dict) and isinstance(row.get("id"), str):
+                # One bad row is a track without features, not a batch without answers.
+                with suppress(MalformedAnswer):
+                    found[row["id"]] = self._read(FeatureSet, row, request)
         return {track_id: found.get(track_id) for track_id in ids}
 
     async def _album_batch(self, ids: Sequence[str]) -> list[AlbumResult] | None:

@@ -162,6 +162,17 @@ async def test_reccobeats_rows_are_joined_by_address_and_bad_ones_are_misses(
     assert sorted(answer.missing) == [IDS[1], IDS[3]]
 
 
+async def test_a_bad_row_of_spotifys_is_a_miss_and_spoils_no_other(redis_url: str, key_prefix: str) -> None:
+    rows = [{"id": IDS[0], "tempo": 90}, {"id": IDS[1], "tempo": "fast"}, {"id": [], "tempo": 1}, None]
+    handler = httpx.MockTransport(lambda _: httpx.Response(200, json={"audio_features": rows}))
+    settings = sandbox_settings(redis_url, "http://simulator.test/v1")
+    async with open_desk(redis_url, key_prefix, settings, mounted=handler) as desk:
+        answer = await SpotifyFeatures(desk.client.as_app(APP)).fetch(IDS)
+
+    assert answer.found == {IDS[0]: FeatureSet(tempo=90)}
+    assert sorted(answer.missing) == sorted(IDS[1:])
+
+
 async def test_nothing_is_asked_for_nothing(desk: Desk) -> None:
     for source in build_sources(["spotify", "reccobeats"], client=desk.client, app_id=APP):
         assert await source.fetch([]) == FeatureAnswer()
