@@ -7,8 +7,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
@@ -17,7 +15,7 @@ from spotify_pipelines.settings import World
 from spotify_pipelines.store.database import create_database_engine, unreachable
 from spotify_pipelines.store.tables import Installation
 
-__all__ = ["alembic_config", "current_revision", "head_revision", "upgrade"]
+__all__ = ["alembic_config", "upgrade"]
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -26,16 +24,6 @@ def alembic_config(connection: Connection | None = None) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     return config
-
-
-def head_revision() -> str | None:
-    """The newest revision that this version of the code knows."""
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
-
-
-def current_revision(connection: Connection) -> str | None:
-    """The revision that the connected database is at; None before the first upgrade."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(database_url: str, world: World | None = None) -> None:
