@@ -1,9 +1,10 @@
-"""``policies check | apply | list``: policy files and what is in force, from the command line.
+"""``policies check | apply | list | schema``: policy files and what is in force, from the command line.
 
 What belongs here: reading the file, and what is printed. What does not: what a policy may say
 (``playlists.policies``), versions (``playlists.apply``).
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the root app."""
     policies = typer.Typer(help="What playlists should be, from a reviewed YAML file.", no_args_is_help=True)
-    for command in (check, apply):
+    for command in (check, apply, schema):
         policies.command()(command)
     policies.command("list")(list_)
     app.add_typer(policies, name="policies")
@@ -74,6 +75,16 @@ def apply(
         typer.echo(f"{row['policy']}: {row['what']}")
     for note in report.notes:
         typer.echo(note, err=True)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a policy file, for editors that check and complete YAML.
+
+    Example: spotify-pipelines policies schema > policies.schema.json
+    """
+    from spotify_pipelines.playlists.policies import policies_json_schema
+
+    typer.echo(json.dumps(policies_json_schema(), indent=2))
 
 
 def list_(as_json: _Json = False) -> None:

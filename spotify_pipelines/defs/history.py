@@ -13,6 +13,7 @@ import dagster as dg
 from spotify_pipelines.defs.jobs import JOB_NAMES
 from spotify_pipelines.defs.names import TRIGGER_TAG
 from spotify_pipelines.defs.resources import PostgresResource
+from spotify_pipelines.observability.logs import redact
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.job_history import RunRecord, newest_update, save_runs
 
@@ -89,7 +90,8 @@ def _first_error(instance: dg.DagsterInstance, run_id: str) -> str | None:
             error = getattr(event.event_specific_data, "error", None)
             cause = getattr(error, "cause", None) or error
             text = cause.message if cause else event.message
-            return (text or "").strip().splitlines()[0][:500] if (text or "").strip() else None
+            lines = (text or "").strip().splitlines()
+            return str(redact(lines[0]))[:500] if lines else None
     return None
 
 

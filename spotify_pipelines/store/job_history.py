@@ -3,7 +3,7 @@
 What belongs here: rows in and out. What does not: reading runs from Dagster (``defs.history``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import JobRun
 
-__all__ = ["RunRecord", "newest_update", "recent_runs", "save_runs"]
+__all__ = ["RunRecord", "newest_update", "save_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,3 @@ def save_runs(session: Session, runs: Iterable[RunRecord]) -> int:
         where=JobRun.reconciled_at < new.excluded.reconciled_at,
     ).returning(JobRun.run_id)
     return len(session.scalars(upsert, rows).all())
-
-
-def recent_runs(session: Session, *, job_name: str | None = None, limit: int = 20) -> Sequence[JobRun]:
-    """The newest runs, of one job where it is named."""
-    query = select(JobRun).order_by(JobRun.started_at.desc().nulls_first()).limit(limit)
-    if job_name is not None:
-        query = query.where(JobRun.job_name == job_name)
-    return session.scalars(query).all()

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from sqlalchemy import select
 
 from spotify_pipelines.defs.history import reconcile_job_history
 from spotify_pipelines.store.database import Database, create_database_engine
-from spotify_pipelines.store.job_history import recent_runs
 from spotify_pipelines.store.tables import JobRun
 
 
@@ -25,14 +25,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def run(
-    instance: dg.DagsterInstance, name: str, *, fail: bool = False, tags: dict[str, str] | None = None
+    instance: dg.DagsterInstance, name: str, *, error: str | None = None, tags: dict[str, str] | None = None
 ) -> str:
     """Run a job of that name to its end; its run id."""
 
     @dg.op
     def work() -> None:
-        if fail:
-            raise ValueError("the disk is full\nand more")
+        if error:
+            raise ValueError(error)
 
     @dg.job(name=name)
     def job() -> None:
@@ -43,7 +43,7 @@ def run(
 
 def history(database: Database) -> dict[str, JobRun]:
     with database.transaction() as session:
-        return {run.run_id: run for run in recent_runs(session)}
+        return {run.run_id: run for run in session.scalars(select(JobRun))}
 
 
 def test_a_finished_run_is_written_with_its_times(instance: dg.DagsterInstance, database: Database) -> None:
@@ -59,11 +59,20 @@ def test_a_finished_run_is_written_with_its_times(instance: dg.DagsterInstance, 
 def test_a_failed_run_keeps_the_first_line_of_its_error(
     instance: dg.DagsterInstance, database: Database
 ) -> None:
-    run_id = run(instance, "refresh_tokens", fail=True)
+    run_id = run(instance, "refresh_tokens", error="the disk is full\nand more")
     reconcile_job_history(instance, database)
     written = history(database)[run_id]
     assert written.status == "failure"
     assert written.error == "ValueError: the disk is full"
+
+
+def test_no_secret_is_kept_with_an_error(instance: dg.DagsterInstance, database: Database) -> None:
+    run_id = run(instance, "nightly", error="refused: Bearer BQabcdefghijklmnop of redis://:hush-hush@cache")
+    reconcile_job_history(instance, database)
+    kept = str(history(database)[run_id].error)
+    assert kept.startswith("ValueError: refused")
+    assert "BQabcdef" not in kept
+    assert "hush-hush" not in kept
 
 
 def test_runs_that_nobody_watched_are_found_later(instance: dg.DagsterInstance, database: Database) -> None:
