@@ -34,7 +34,8 @@ def test_the_lineage_page_shows_all_nine_assets_with_their_groups(ui: Ui) -> Non
 
 def test_the_run_of_the_demo_is_there_with_its_steps(ui: Ui) -> None:
     runs = ui.served.ask(
-        '{ runsOrError(filter: {pipelineName: "nightly"}) { ... on Runs { results { id status } } } }'
+        """{ runsOrError(filter: {tags: [{key: "spotify_pipelines/trigger", value: "cli"}]}) {
+               ... on Runs { results { id status } } } }"""
     )
     (run,) = runs["runsOrError"]["results"]
     assert run["status"] == "SUCCESS"
@@ -59,16 +60,16 @@ def test_a_schedule_is_switched_off_and_on_by_clicking(ui: Ui) -> None:
     ui.served.expect_schedule(name, running=True)
     page = ui.open("/automation")
     switch = _switch(page, name)
-    expect(switch).to_be_checked()
-    _click_switch(switch)
-    expect(switch).not_to_be_checked()
+    expect(switch.locator("input")).to_be_checked()
+    switch.click()
+    expect(switch.locator("input")).not_to_be_checked()
     ui.picture("schedule-off")
     ui.served.expect_schedule(name, running=False)
     page.reload(wait_until="domcontentloaded")
     switch = _switch(page, name)
-    expect(switch).not_to_be_checked()
-    _click_switch(switch)
-    expect(switch).to_be_checked()
+    expect(switch.locator("input")).not_to_be_checked()
+    switch.click()
+    expect(switch.locator("input")).to_be_checked()
     ui.served.expect_schedule(name, running=True)
 
 
@@ -84,12 +85,6 @@ def test_the_resources_page_names_variables_instead_of_secrets(ui: Ui) -> None:
 
 
 def _switch(page: Page, schedule: str) -> Locator:
-    # The innermost box that holds both the name and a switch: left of the name stands another checkbox.
-    switches = page.locator("label[class*=formatSwitch]")
-    row = page.locator("div").filter(has=page.get_by_text(schedule, exact=True)).filter(has=switches)
-    return row.last.locator("label[class*=formatSwitch] input")
-
-
-def _click_switch(switch: Locator) -> None:
-    # The input itself is invisible; people click the label drawn over it.
-    switch.locator("xpath=ancestor::label").click()
+    # Beside the link with the name; another checkbox, for selecting the row, stands left of it.
+    beside = f"//a[.//span[normalize-space()='{schedule}']]/following-sibling::div"
+    return page.locator(f"xpath={beside}//label[contains(@class, 'formatSwitch')]")
