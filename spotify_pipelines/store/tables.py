@@ -34,8 +34,10 @@ __all__ = [
     "ApiCalls",
     "Artist",
     "Base",
+    "Cooldown",
     "Installation",
     "JobRun",
+    "LearnedLimit",
     "Lease",
     "MetricSnapshot",
     "Playlist",
@@ -43,6 +45,7 @@ __all__ = [
     "PlaylistSnapshot",
     "PlaylistSnapshotTrack",
     "Policy",
+    "ReadValidator",
     "SpotifyApp",
     "SyncIntent",
     "Track",
@@ -104,7 +107,54 @@ class SpotifyApp(Base):
     )
     cooldown_until: Mapped[Time | None]
     cooldown_reason: Mapped[str | None]
+    calls_per_day: Mapped[int | None] = mapped_column(comment="budget; null: none")
     created_at: Mapped[Created]
+
+
+class LearnedLimit(Base):
+    """What was learned about the unpublished rate limit of one app, with its evidence."""
+
+    __tablename__ = "learned_limits"
+    __table_args__ = (_one_of("mode", "search", "steady", "fixed"),)
+
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"), primary_key=True)
+    calls_per_30s: Mapped[float]
+    mode: Mapped[str]
+    probed_from: Mapped[float | None] = mapped_column(comment="the limit from which an upward probe started")
+    probe_at: Mapped[Time | None] = mapped_column(comment="no upward probe before")
+    evidence: Mapped[Json] = mapped_column(comment="the episode that set it: counts, times, Retry-After")
+    updated_at: Mapped[Created]
+
+
+class Cooldown(Base):
+    """One ban that Spotify spoke: of which app or developer account, until when, and its very words."""
+
+    __tablename__ = "cooldowns"
+    __table_args__ = (
+        _one_of("kind", "quota", "limit"),
+        Index("ix_cooldowns_app_id_until", "app_id", "until"),
+    )
+
+    id: Mapped[Key]
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"))
+    developer_account: Mapped[str | None]
+    kind: Mapped[str]
+    until: Mapped[Time]
+    observed_at: Mapped[Created]
+    retry_after: Mapped[str | None] = mapped_column(comment="the header, as it came")
+    endpoint: Mapped[str | None]
+    reason: Mapped[str]
+
+
+class ReadValidator(Base):
+    """The ETag of one catalogue read, per app: what one account may see never answers for another."""
+
+    __tablename__ = "read_validators"
+
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"), primary_key=True)
+    url: Mapped[str] = mapped_column(primary_key=True)
+    etag: Mapped[str]
+    checked_at: Mapped[Created]
 
 
 class Account(Base):
