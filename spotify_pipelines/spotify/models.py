@@ -7,7 +7,7 @@ ignored. What does not: rows of the database, requests, any judgement of the val
 
 from datetime import date
 from html import unescape
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,7 +27,13 @@ __all__ = [
 
 
 class _Answer(BaseModel):
-    """A JSON object in which ``null`` means absent and unknown keys are no concern of ours."""
+    """A JSON object in which ``null`` means absent and unknown keys are no concern of ours.
+
+    Attributes:
+        WORKED_OUT: fields that we make of others. A key of that name, should Spotify ever send one, is a stranger.
+    """
+
+    WORKED_OUT: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -36,7 +42,8 @@ class _Answer(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return cls._adapt({key: value for key, value in data.items() if value is not None})
+        known = {key: value for key, value in data.items() if value is not None and key not in cls.WORKED_OUT}
+        return cls._adapt(known)
 
     @classmethod
     def _adapt(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +74,8 @@ class TrackItem(_Answer):
         relinked_id: the id of that other recording; None where the track is itself.
         is_playable: None where the regime or a missing market leaves it open.
     """
+
+    WORKED_OUT = ("relinked_id",)
 
     id: str
     name: str = ""
@@ -148,6 +157,8 @@ class PlaylistEntry(_Answer):
         track_id: the asked-for id; None for local files, episodes and empty places.
     """
 
+    WORKED_OUT = ("uri", "track_id")
+
     uri: str | None = None
     track_id: str | None = None
     is_local: bool = False
@@ -193,6 +204,8 @@ class PlaylistSummary(_Answer):
         items_total: number of places; None where the answer does not tell.
     """
 
+    WORKED_OUT: ClassVar[tuple[str, ...]] = ("owner_id", "items_total")
+
     id: str
     name: str = ""
     description: str = ""
@@ -205,9 +218,9 @@ class PlaylistSummary(_Answer):
     def _adapt(cls, data: dict[str, Any]) -> dict[str, Any]:
         page = data.get("items") or data.get("tracks")
         if isinstance(page, dict):
-            data.setdefault("items_total", page.get("total"))
+            data["items_total"] = page.get("total")
         if isinstance(data.get("owner"), dict):
-            data.setdefault("owner_id", data["owner"].get("id"))
+            data["owner_id"] = data["owner"].get("id")
         if isinstance(data.get("description"), str):
             data["description"] = unescape(data["description"])
         return data
@@ -215,6 +228,8 @@ class PlaylistSummary(_Answer):
 
 class PlaylistDetail(PlaylistSummary):
     """One playlist; ``entries`` holds all its places in order where they were asked for, else None."""
+
+    WORKED_OUT: ClassVar[tuple[str, ...]] = (*PlaylistSummary.WORKED_OUT, "entries")
 
     entries: tuple[PlaylistEntry, ...] | None = None
 

@@ -4,7 +4,6 @@ Where the facts known about Spotify contradict its description, the facts win: e
 ``EXCEPTIONS`` with its reason, applied to the description before validating.
 """
 
-import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -15,19 +14,15 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
 from spotify_pipelines_tests.simulator.conftest import ApiFactory, http, track_uris
+from spotify_pipelines_tests.support.openapi import DIALECTS, SHARED, as_published, needs_openapi
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
 
-SHARED = Path(os.environ.get("SPOTIFY_PIPELINES_SHARED", Path(__file__).parents[3] / "shared"))
-OPENAPI = SHARED / "spotify" / "openapi"
-DIALECTS = {"reduced": "fixed-2026-05-31.yml", "classic": "official-2026-01-03.yml"}
-
-pytestmark = pytest.mark.skipif(not OPENAPI.is_dir(), reason=f"needs Spotify's OpenAPI files in {OPENAPI}")
+pytestmark = needs_openapi
 
 Schemas = dict[str, Any]
 
@@ -102,12 +97,6 @@ EXCEPTIONS = (
         _not_required("ErrorObject", "message"),
     ),
 )
-
-
-@cache
-def as_published(dialect: str) -> Schemas:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict(yaml.load((OPENAPI / DIALECTS[dialect]).read_text(), Loader=loader))
 
 
 @cache
