@@ -97,7 +97,8 @@ def decide(error: SpotifyError, *, repeatable: bool, progress: Progress, rng: ra
     if isinstance(error, Unavailable):
         if error.sent and not repeatable:
             return GiveUp(ambiguous(error))
-        wait = max(_backoff(progress.attempts, rng), min(error.retry_after or 0.0, DEADLINE))
+        # Asked to wait longer than the deadline, we give up: earlier than asked for is no answer to that.
+        wait = max(_backoff(progress.attempts, rng), error.retry_after or 0.0)
         return Retry(wait) if _may_go_on(progress, wait) else GiveUp(error)
     if isinstance(error, MalformedAnswer) and not repeatable:
         return GiveUp(ambiguous(error))
@@ -148,7 +149,7 @@ def _backoff(attempts: int, rng: random.Random) -> float:
 def ambiguous(error: SpotifyError) -> Ambiguous:
     """What ``error`` means for a call that must not be sent twice."""
     return Ambiguous(
-        f"it may or may not have happened ({error.message}) Look for its effect before asking again.",
+        f"it may or may not have happened ({error.message}) Don't just send it again: look for its effect first.",
         endpoint=error.endpoint,
         status=error.status,
         request_id=error.request_id,

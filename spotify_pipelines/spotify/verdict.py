@@ -150,7 +150,7 @@ def _limit(answer: Answer, said: _Said, facts: dict[str, Any], now: datetime) ->
             **facts,
         )
     error = RateLimited(
-        "too many calls in 30 seconds, still so after all attempts. It passes by itself; if it comes back, "
+        "too many calls in 30 seconds, still so at the last attempt. It passes by itself; if it comes back, "
         "lower the app's limit.",
         **facts,
     )
@@ -169,11 +169,13 @@ def _refusal(status: int, said: _Said, facts: dict[str, Any]) -> SpotifyError:
         return _forbidden(said, facts)
     if status == 404:
         return NotFound(
-            f"there is no such thing, or not for us: gone, private, or Spotify's own. {said.quoted}".strip(),
+            f"there is no such thing, or not for us: gone, private, or Spotify's own. {said.quoted}"
+            "Compare the id with its page on Spotify; if it is right, leave it out.",
             **facts,
         )
     return BadRequest(
-        f"the request is refused for what it says. {said.quoted}Asking again won't help.", **facts
+        f"the request is refused for what it says. {said.quoted}Correct it; asking the same again won't help.",
+        **facts,
     )
 
 
@@ -194,7 +196,8 @@ def _forbidden(said: _Said, facts: dict[str, Any]) -> Forbidden:
     else:
         reason, advice = (
             ForbiddenReason.ENDPOINT_OR_OWNER,
-            "Either this app may not use the endpoint, or the playlist belongs to somebody else.",
+            "Either this app may not use the endpoint, or the playlist belongs to somebody else: use an app "
+            "that may, or the owner's account.",
         )
     return Forbidden(f"forbidden. {said.quoted}{advice}", reason=reason, **facts)
 
@@ -219,7 +222,7 @@ def _read(answer: Answer) -> _Said:
         return _Said(code=error)
     if not isinstance(error, dict):
         return _Said()
-    return _Said(message=_quotable(error.get("message")), reason=str(error.get("reason") or "")[:40])
+    return _Said(message=_quotable(error.get("message")), reason=_quotable(error.get("reason"))[:40])
 
 
 def _quotable(text: object) -> str:

@@ -1,6 +1,7 @@
 """The retry decision, as a table."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -27,6 +28,7 @@ from spotify_pipelines.spotify.retry import (
     DEADLINE,
     LONGEST_BAN,
     MAX_ATTEMPTS,
+    Decision,
     GiveUp,
     Progress,
     Refresh,
@@ -34,6 +36,7 @@ from spotify_pipelines.spotify.retry import (
     decide,
     parse_retry_after,
 )
+from spotify_pipelines.spotify.verdict import Answer, Where, verdict
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -157,6 +160,97 @@ def test_a_503_that_names_a_time_is_obeyed() -> None:
 
     assert isinstance(decision, Retry)
     assert decision.after >= 30
+
+
+def test_a_503_that_names_a_time_beyond_the_deadline_is_not_asked_again_before_it() -> None:
+    error = unavailable(retry_after=DEADLINE + 1)
+
+    assert decide(error, repeatable=True, progress=Progress(1), rng=random.Random(1)) == GiveUp(error)
+
+
+QUOTA = b'{"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}'
+ROWS: list[tuple[str, Answer, str, str]] = [
+    # What came, the answer, and what is done about a read or write, and about a create or append.
+    ("429, short", Answer(429, {"retry-after": "2"}, b""), "pause", "pause"),
+    ("429, zero", Answer(429, {"retry-after": "0"}, b""), "pause", "pause"),
+    ("429, no time", Answer(429, {}, b""), "pause", "pause"),
+    ("429, quota", Answer(429, {}, QUOTA), "QuotaExceeded", "QuotaExceeded"),
+    ("429, quota, short", Answer(429, {"retry-after": "2"}, QUOTA), "QuotaExceeded", "QuotaExceeded"),
+    ("429, long", Answer(429, {"retry-after": "121"}, b""), "QuotaExceeded", "QuotaExceeded"),
+    ("500", Answer(500, {}, b""), "again", "Ambiguous"),
+    ("502", Answer(502, {}, b"<html>"), "again", "Ambiguous"),
+    ("503", Answer(503, {"retry-after": "2"}, b""), "again", "Ambiguous"),
+    ("504", Answer(504, {}, b""), "again", "Ambiguous"),
+    ("408", Answer(408, {}, b""), "again", "Ambiguous"),
+    ("401", Answer(401, {}, b""), "refresh", "refresh"),
+    ("400", Answer(400, {}, b""), "BadRequest", "BadRequest"),
+    ("403", Answer(403, {}, b""), "Forbidden", "Forbidden"),
+    ("404", Answer(404, {}, b""), "NotFound", "NotFound"),
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "repeated", "created"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+def test_each_answer_is_treated_as_the_table_says(answer: Answer, repeated: str, created: str) -> None:
+    error = verdict(answer, Where("GET /me"), now=NOW)
+    assert error is not None
+
+    assert told(decide(error, repeatable=True, progress=Progress(1), rng=random.Random(1))) == repeated
+    assert told(decide(error, repeatable=False, progress=Progress(1), rng=random.Random(1))) == created
+
+
+def told(decision: Decision) -> str:
+    """A decision in the words of the table."""
+    match decision:
+        case GiveUp():
+            return type(decision.error).__name__
+        case Refresh():
+            return "refresh"
+        case Retry():
+            return "again" if decision.pause is None else "pause"
+
+
+@given(
+    outcomes=st.lists(
+        st.tuples(
+            st.one_of(
+                st.none() | st.floats(0, 120),
+                st.just("503"),
+                st.just("401"),
+            ),
+            st.floats(0, 30),
+        ),
+        min_size=MAX_ATTEMPTS + 2,
+        max_size=MAX_ATTEMPTS + 2,
+    ),
+    seed=st.integers(),
+)
+def test_whatever_comes_a_call_ends_within_its_attempts_and_starts_none_after_its_deadline(
+    outcomes: list[tuple[float | str | None, float]], seed: int
+) -> None:
+    rng, progress, started_at, refreshes = random.Random(seed), Progress(0), 0.0, 0
+    for what, flight in outcomes:
+        started_at = progress.spent
+        error = {"503": unavailable(), "401": TOKEN_REFUSED}.get(str(what)) or limited(what)  # type: ignore[arg-type]
+        progress = replace(
+            progress,
+            attempts=progress.attempts + 1,
+            spent=progress.spent + flight,
+            limited=progress.limited + isinstance(error, RateLimited),
+        )
+        decision = decide(error, repeatable=True, progress=progress, rng=rng)
+        if isinstance(decision, GiveUp):
+            break
+        if isinstance(decision, Refresh):
+            refreshes, progress = refreshes + 1, replace(progress, refreshed=True)
+        else:
+            progress = replace(progress, spent=progress.spent + decision.after)
+
+    assert isinstance(decision, GiveUp)
+    assert progress.attempts <= MAX_ATTEMPTS
+    assert started_at <= DEADLINE
+    assert refreshes <= 1
 
 
 @pytest.mark.parametrize(

@@ -186,3 +186,12 @@ def test_nothing_of_the_token_endpoints_body_is_quoted(status: int) -> None:
 def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         parse_json(Answer(200, {"content-type": "text/html; charset=utf-8"}, body), WHERE)
+
+
+@pytest.mark.parametrize("retry_after", ["1", "86400"])
+def test_a_token_as_the_reason_of_a_429_is_not_quoted(retry_after: str) -> None:
+    body = {"error": {"status": 429, "message": TOKEN, "reason": TOKEN}}
+
+    error = judge(Answer(429, {"retry-after": retry_after}, json.dumps(body).encode()))
+
+    assert TOKEN[:10] not in str(error)
