@@ -6,6 +6,7 @@ Nothing networked happens here, and no environment decides what exists.
 import dagster as dg
 
 from spotify_pipelines.defs.assets import accounts, catalogue, metrics, playlists
+from spotify_pipelines.defs.checks import CHECKS
 from spotify_pipelines.defs.history import build_history_sensors
 from spotify_pipelines.defs.jobs import build_jobs
 from spotify_pipelines.defs.resources import build_resources
@@ -25,6 +26,7 @@ def definitions() -> dg.Definitions:
     configure_logging(log_format=settings.log_format, level=settings.log_level)
     return dg.Definitions(
         assets=[*catalogue.ASSETS, *accounts.ASSETS, *playlists.ASSETS, *metrics.ASSETS],
+        asset_checks=CHECKS,
         jobs=build_jobs(settings.world),
         schedules=build_schedules(),
         sensors=[*build_sensors(), *build_history_sensors()],

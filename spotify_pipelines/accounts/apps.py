@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 import structlog
 
 from spotify_pipelines.accounts.registry import RegistryError
+from spotify_pipelines.spotify.errors import QuotaExceeded
 from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.store import accounts as queries
+from spotify_pipelines.store.cooldowns import save_cooldown
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.tables import SpotifyApp
 
@@ -81,11 +83,29 @@ class DatabaseApps:
         )
         self._read()
 
-    def record_cooldown(self, app_id: int, until: datetime, reason: str) -> None:
-        """Store that no call may be made before ``until``; a later deadline stays. Its siblings share it."""
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
+        """Store a ban in Spotify's own words; a later deadline stays. Siblings share the one of a quota."""
         with self._database.transaction() as session:
-            queries.raise_cooldown(session, app_id, until, reason)
-        _log.warning("app.cooldown", app_id=app_id, until=until.isoformat(), reason=reason)
+            held = save_cooldown(
+                session,
+                app_id,
+                kind=ban.kind,
+                until=ban.until,
+                observed_at=self._clock(),
+                retry_after=ban.retry_after,
+                endpoint=ban.endpoint or None,
+                reason=ban.said or ban.message,
+            )
+        _log.warning(
+            "app.cooldown_started",
+            app_id=app_id,
+            apps=held,
+            kind=ban.kind.value,
+            until=ban.until.isoformat(),
+            retry_after=ban.retry_after,
+            endpoint=ban.endpoint,
+            reason=ban.said or ban.message,
+        )
         self._read()
 
     def _read(self) -> None:

@@ -23,6 +23,7 @@ from spotify_pipelines.errors import ExplainedError
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import SCOPES, TokenGrant
 from spotify_pipelines.store import accounts as queries
+from spotify_pipelines.store.cooldowns import bans, inherit_cooldown
 from spotify_pipelines.store.tables import Account, AccountEvent, SpotifyApp
 
 __all__ = [
@@ -99,6 +100,7 @@ def add_app(
         )
     app.developer_account = developer_account or app.developer_account
     app.calls_per_30s = calls_per_30s or app.calls_per_30s
+    inherit_cooldown(session, app)
     session.flush()
     _log.info("app.saved", app=name, client_id=client_id)
     return app
@@ -302,6 +304,7 @@ class AppStanding:
     capabilities: dict[str, Any]
     cooldown_until: datetime | None
     cooldown_reason: str | None
+    cooldown_kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +332,9 @@ class AccountStanding:
 def app_standings(session: Session, now: datetime) -> list[AppStanding]:
     """All apps, by name; a cooldown that is over is left out."""
     connected = queries.accounts_per_app(session)
-    standings = []
+    standings, banned = [], {ban.app_id: ban for ban in bans(session, now)}
     for app in queries.apps(session):
-        cooling = app.cooldown_until is not None and app.cooldown_until > now
+        ban = banned.get(app.id)
         standings.append(
             AppStanding(
                 id=app.id,
@@ -342,8 +345,9 @@ def app_standings(session: Session, now: datetime) -> list[AppStanding]:
                 calls_per_30s=app.calls_per_30s,
                 accounts=connected.get(app.id, 0),
                 capabilities=dict(app.capabilities),
-                cooldown_until=app.cooldown_until if cooling else None,
-                cooldown_reason=app.cooldown_reason if cooling else None,
+                cooldown_until=ban.until if ban else None,
+                cooldown_reason=ban.reason if ban else None,
+                cooldown_kind=ban.kind if ban else None,
             )
         )
     return standings

@@ -119,7 +119,10 @@ def list_apps(as_json: _Json = False) -> None:
         typer.echo("No app is registered yet. 'spotify-pipelines apps add' registers one.")
         return
     print_table(
-        ("App", "Client id", "Accounts", "Developer", "Calls/30 s", "No calls before (UTC)", "Lacks"),
+        (
+            *("App", "Client id", "Accounts", "Developer", "Calls/30 s"),
+            *("No calls before (UTC)", "Because", "Lacks"),
+        ),
         [
             (
                 app.name,
@@ -128,6 +131,7 @@ def list_apps(as_json: _Json = False) -> None:
                 app.developer_account,
                 app.calls_per_30s,
                 _time(app.cooldown_until),
+                app.cooldown_reason,
                 ", ".join(sorted(n for n, found in app.capabilities.items() if not found["available"])),
             )
             for app in apps

@@ -24,6 +24,7 @@ __all__ = [
     "Ambiguous",
     "AuthorizationLost",
     "BadRequest",
+    "BanKind",
     "Forbidden",
     "ForbiddenReason",
     "LostReason",
@@ -94,16 +95,40 @@ class RateLimited(SpotifyError):
     retry_after: float | None = None
 
 
+class BanKind(StrEnum):
+    """Whom a ban is for."""
+
+    QUOTA = "quota"
+    """The developer account, with all its apps: Spotify said QUOTA_EXCEEDED."""
+    LIMIT = "limit"
+    """The one app that went on while it was limited."""
+
+
 class QuotaExceeded(SpotifyError):
     """The developer account's quota is spent, or the app is banned: defer all its work.
 
     Attributes:
         until: aware UTC time before which no call may be made.
+        kind: whom it is for.
+        said: Spotify's own words on why; empty where nothing was sent, for an earlier ban is waited out.
+        retry_after: the header as it came; None where there was none.
     """
 
-    def __init__(self, message: str, *, until: datetime, **where: object) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        until: datetime,
+        kind: BanKind = BanKind.QUOTA,
+        said: str = "",
+        retry_after: str | None = None,
+        **where: object,
+    ) -> None:
         super().__init__(message, **where)  # type: ignore[arg-type]
         self.until = until
+        self.kind = kind
+        self.said = said
+        self.retry_after = retry_after
 
 
 class LostReason(StrEnum):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from spotify_pipelines.spotify.errors import QuotaExceeded
+
 __all__ = ["ALBUMS_BATCH", "AUDIO_FEATURES", "ME_LIBRARY", "AppProfile", "Apps", "Credentials"]
 
 ALBUMS_BATCH = "albums_batch"
@@ -72,6 +74,9 @@ class Apps(Protocol):
         """Remember what a probe or a refusal showed; ``evidence`` is a sentence for people."""
         ...
 
-    def record_cooldown(self, app_id: int, until: datetime, reason: str) -> None:
-        """Make ``until`` (aware UTC) known to every process, durably; never shortens an existing one."""
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
+        """Make a ban that this app met known to every process, durably; never shortens an existing one.
+
+        A quota ban holds for all apps of the developer account, a limit ban for this app alone.
+        """
         ...

@@ -106,7 +106,7 @@ class Routes:
             )
 
     def _record_cooldown(self, app_id: int, error: QuotaExceeded) -> None:
-        self._apps.record_cooldown(app_id, error.until, str(error))
+        self._apps.record_cooldown(app_id, error)
 
 
 def require_own_world(settings: Settings) -> None:

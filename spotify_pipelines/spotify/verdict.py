@@ -16,6 +16,7 @@ from typing import Any
 from spotify_pipelines.spotify.errors import (
     AuthorizationLost,
     BadRequest,
+    BanKind,
     Forbidden,
     ForbiddenReason,
     LostReason,
@@ -143,10 +144,14 @@ def _limit(answer: Answer, said: _Said, facts: dict[str, Any], now: datetime) ->
     wait = _retry_after(answer, now)
     if said.reason == "QUOTA_EXCEEDED" or (wait or 0) > BAN_THRESHOLD:
         until = now + timedelta(seconds=max(wait if wait is not None else BAN_DEFAULT, BAN_THRESHOLD))
+        header = answer.headers.get("retry-after")
         return QuotaExceeded(
             f"no calls are allowed before {until:%Y-%m-%d %H:%M:%S} UTC "
             f"({said.reason or 'a long Retry-After'}). The work goes on then; nothing else helps.",
             until=until,
+            kind=BanKind.QUOTA if said.reason == "QUOTA_EXCEEDED" else BanKind.LIMIT,
+            said=": ".join(filter(None, (said.reason, said.message))) or "429 with a long Retry-After",
+            retry_after=None if header is None else _quotable(header),
             **facts,
         )
     error = RateLimited(

@@ -24,7 +24,6 @@ __all__ = [
     "expiring_accounts",
     "name_is_taken",
     "put_capability",
-    "raise_cooldown",
 ]
 
 
@@ -97,23 +96,6 @@ def expiring_accounts(
         .order_by(Account.expires_at.asc().nulls_first(), Account.id)
         .limit(limit)
     ).all()
-
-
-def raise_cooldown(session: Session, app_id: int, until: datetime, reason: str) -> None:
-    """No calls of the app before ``until``; an existing, later deadline stays as it is.
-
-    The apps of one developer account share its quota, hence the cooldown.
-    """
-    developer = select(SpotifyApp.developer_account).where(SpotifyApp.id == app_id).scalar_subquery()
-    session.execute(
-        update(SpotifyApp)
-        .where(
-            or_(SpotifyApp.id == app_id, SpotifyApp.developer_account == developer),
-            or_(SpotifyApp.cooldown_until.is_(None), SpotifyApp.cooldown_until < until),
-        )
-        .values(cooldown_until=until, cooldown_reason=reason)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def put_capability(session: Session, app_id: int, capability: str, finding: dict[str, Any]) -> None:

@@ -20,9 +20,11 @@ from spotify_pipelines.accounts.registry import (
     save_account,
 )
 from spotify_pipelines.accounts.vault import Vault, VaultError
+from spotify_pipelines.spotify.errors import BanKind, QuotaExceeded
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import TokenGrant
-from spotify_pipelines.store.tables import Account
+from spotify_pipelines.store.cooldowns import bans
+from spotify_pipelines.store.tables import Account, Cooldown
 from spotify_pipelines_tests.accounts.office import SECRET, Office
 
 NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
@@ -181,14 +183,79 @@ def test_a_name_and_a_client_id_belong_together(office: Office, name: str, clien
         add_app(session, office.desk.vault, name=name, client_id=client_id, client_secret=None)
 
 
+def ban(until: datetime = NOW, kind: BanKind = BanKind.QUOTA) -> QuotaExceeded:
+    return QuotaExceeded(
+        "banned", until=until, kind=kind, said=f"{kind} said so", retry_after="60", endpoint="GET /me"
+    )
+
+
 def test_a_cooldown_is_never_shortened_and_survives_the_process(office: Office) -> None:
     apps = DatabaseApps(office.database)
     later, sooner = NOW + timedelta(hours=13), NOW + timedelta(hours=1)
-    apps.record_cooldown(office.app_id, later, "quota")
-    apps.record_cooldown(office.app_id, sooner, "limit")
+    apps.record_cooldown(office.app_id, ban(later))
+    apps.record_cooldown(office.app_id, ban(sooner, BanKind.LIMIT))
     assert apps.profile(office.app_id).cooldown_until == later
     assert DatabaseApps(office.database).profile(office.app_id).cooldown_until == later
-    assert office.app().cooldown_reason == "quota"
+    assert office.app().cooldown_reason == "quota said so"
+
+
+def test_every_ban_is_kept_in_spotifys_own_words(office: Office, logged: list[dict[str, Any]]) -> None:
+    apps = DatabaseApps(office.database, clock=lambda: NOW)
+    apps.record_cooldown(office.app_id, ban(NOW + timedelta(hours=2)))
+    apps.record_cooldown(office.app_id, ban(NOW + timedelta(hours=1), BanKind.LIMIT))
+    with office.database.transaction() as session:
+        rows = session.scalars(select(Cooldown).order_by(Cooldown.id)).all()
+        assert [(row.kind, row.until - NOW, row.reason) for row in rows] == [
+            ("quota", timedelta(hours=2), "quota said so"),
+            ("limit", timedelta(hours=1), "limit said so"),
+        ]
+        assert {(row.retry_after, row.endpoint, row.observed_at) for row in rows} == {("60", "GET /me", NOW)}
+        [told] = bans(session, NOW)
+        assert (told.app, told.kind, told.retry_after, told.endpoint) == ("office", "quota", "60", "GET /me")
+        assert bans(session, NOW + timedelta(hours=2)) == []
+    events = [event for event in logged if event["event"] == "app.cooldown_started"]
+    assert [(event["kind"], event["apps"]) for event in events] == [("quota", ["office"]), ("limit", [])]
+
+
+def test_a_limit_ban_holds_for_its_app_alone(office: Office) -> None:
+    with office.database.transaction() as session:
+        one, other = (
+            add_app(
+                session,
+                office.desk.vault,
+                name=name,
+                client_id=name,
+                client_secret=None,
+                developer_account="studio",
+            ).id
+            for name in ("one", "other")
+        )
+    apps = DatabaseApps(office.database)
+    apps.record_cooldown(one, ban(kind=BanKind.LIMIT))
+    assert apps.profile(one).cooldown_until == NOW
+    assert apps.profile(other).cooldown_until is None
+
+
+def test_an_app_added_during_a_quota_ban_of_its_developer_keeps_it_too(office: Office) -> None:
+    def add(name: str, developer: str | None) -> int:
+        with office.database.transaction() as session:
+            return add_app(
+                session,
+                office.desk.vault,
+                name=name,
+                client_id=name,
+                client_secret=None,
+                developer_account=developer,
+            ).id
+
+    apps = DatabaseApps(office.database)
+    apps.record_cooldown(add("first", "studio"), ban())
+    assert DatabaseApps(office.database).profile(add("stranger", None)).cooldown_until is None
+    newcomer = add("newcomer", "studio")
+    assert DatabaseApps(office.database).profile(newcomer).cooldown_until == NOW
+    with office.database.transaction() as session:
+        told = {each.app: each.reason for each in bans(session, NOW - timedelta(hours=1))}
+    assert told == {"first": "quota said so", "newcomer": "quota said so"}
 
 
 def test_a_cooldown_holds_for_all_apps_of_the_developer_account_and_for_no_other(office: Office) -> None:
@@ -211,8 +278,8 @@ def test_a_cooldown_holds_for_all_apps_of_the_developer_account_and_for_no_other
             )
         }
     apps = DatabaseApps(office.database)
-    apps.record_cooldown(ids["a"], NOW, "quota")
-    apps.record_cooldown(ids["d"], NOW, "quota")
+    apps.record_cooldown(ids["a"], ban())
+    apps.record_cooldown(ids["d"], ban())
     cooling = {name for name, id_ in ids.items() if apps.profile(id_).cooldown_until == NOW}
     assert cooling == {"a", "b", "d"}
 
@@ -224,7 +291,7 @@ def test_a_cooldown_of_another_process_is_seen_when_memory_has_gone_stale(office
     )
     for apps in (patient, prompt):
         assert apps.profile(office.app_id).cooldown_until is None
-    DatabaseApps(office.database).record_cooldown(office.app_id, NOW, "quota")
+    DatabaseApps(office.database).record_cooldown(office.app_id, ban())
     assert patient.profile(office.app_id).cooldown_until is None
     assert prompt.profile(office.app_id).cooldown_until == NOW
 

@@ -156,11 +156,13 @@ def test_apps_are_listed_with_what_they_lack(command: Command, database: Databas
     with database.transaction() as session:
         session.execute(
             update(SpotifyApp).values(
-                cooldown_until=until, capabilities={"audio_features": {"available": False}}
+                cooldown_until=until,
+                cooldown_reason="QUOTA_EXCEEDED",
+                capabilities={"audio_features": {"available": False}},
             )
         )
     shown = command("apps", "list").stdout
-    for text in ("studio", CLIENT_ID, "label", "50", f"{until:%Y-%m-%d %H:%M}", "audio_features"):
+    for text in ("studio", CLIENT_ID, "label", "50", f"{until:%Y-%m-%d %H:%M}", "QUOTA_EXC", "audio_f"):
         assert text in shown
     [app] = as_json(command("apps", "list", "--json"))["apps"]
     assert (app["name"], app["has_secret"], app["accounts"]) == ("studio", True, 0)

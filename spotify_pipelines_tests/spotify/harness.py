@@ -17,6 +17,7 @@ from spotify_pipelines.settings import Settings
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.caller import Caller
 from spotify_pipelines.spotify.client import SpotifyClient
+from spotify_pipelines.spotify.errors import QuotaExceeded
 from spotify_pipelines.spotify.limiter import Limiter, connect_redis
 from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.spotify.routes import Routes
@@ -36,7 +37,7 @@ class MemoryApps:
 
     known: AppProfile = field(default_factory=lambda: AppProfile(APP, CLIENT_ID, calls_per_30s=UNLIMITED))
     evidence: list[tuple[str, bool, str]] = field(default_factory=list)
-    cooldowns: list[tuple[datetime, str]] = field(default_factory=list)
+    cooldowns: list[QuotaExceeded] = field(default_factory=list)
 
     def profile(self, app_id: int) -> AppProfile:
         assert app_id == APP
@@ -50,9 +51,9 @@ class MemoryApps:
         self.evidence.append((capability, available, evidence))
         self.known = replace(self.known, capabilities={**self.known.capabilities, capability: available})
 
-    def record_cooldown(self, app_id: int, until: datetime, reason: str) -> None:
-        self.cooldowns.append((until, reason))
-        self.known = replace(self.known, cooldown_until=until)
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
+        self.cooldowns.append(ban)
+        self.known = replace(self.known, cooldown_until=ban.until)
 
 
 @dataclass

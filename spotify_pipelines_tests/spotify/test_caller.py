@@ -15,6 +15,7 @@ from spotify_pipelines.spotify.errors import (
     Ambiguous,
     AuthorizationLost,
     BadRequest,
+    BanKind,
     Forbidden,
     ForbiddenReason,
     LostReason,
@@ -219,10 +220,12 @@ async def test_a_ban_is_recorded_and_nothing_is_called_any_more(
             pass
 
     assert len(sent(simulator, "/v1/")) == 1
-    ((until, reason),) = desk.apps.cooldowns
+    (ban,) = desk.apps.cooldowns
+    assert (ban.kind, ban.retry_after) == (BanKind.QUOTA, "48925")
+    assert (ban.said, ban.endpoint) == ("QUOTA_EXCEEDED: Too many requests", "GET /me")
+    until = ban.until
     assert until == caught.value.until == again.value.until
     assert until - datetime.now(UTC) > timedelta(seconds=48_000)
-    assert "GET /me" in reason
     assert desk.sleeps.seconds == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spotify_pipelines.spotify.errors import (
     AuthorizationLost,
     BadRequest,
+    BanKind,
     Forbidden,
     ForbiddenReason,
     LostReason,
@@ -119,6 +120,9 @@ def test_a_long_or_named_429_is_a_ban_until_a_time(
 
     assert isinstance(error, QuotaExceeded)
     assert error.until == NOW + timedelta(seconds=seconds)
+    assert error.kind is (BanKind.QUOTA if reason else BanKind.LIMIT)
+    assert error.retry_after == headers.get("retry_after")
+    assert "Too many requests" in error.said
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("1", 1), ("120", 120), ("0", 0), ("nonsense", None)])
