@@ -13,6 +13,7 @@ import redis.asyncio
 from sqlalchemy import ColumnElement
 
 from spotify_pipelines.accounts.apps import DatabaseApps
+from spotify_pipelines.accounts.capabilities import in_force
 from spotify_pipelines.accounts.connect import Desk
 from spotify_pipelines.accounts.credentials import DatabaseCredentials
 from spotify_pipelines.accounts.registry import AppStanding, app_standings
@@ -76,17 +77,15 @@ class SpotifySession:
         return count_rows(self.database, model, *conditions)
 
     def _reading_app(self) -> int | None:
+        now, days = self.desk.now(), self.settings.capability_days
         with self.database.transaction() as session:
-            apps = app_standings(session, self.desk.now())
+            apps = app_standings(session, now, capability_days=days)
         usable = [app for app in apps if app.has_secret]
-        if not usable:
-            return None
-
-        return min(usable, key=_expense).id
+        return min(usable, key=lambda app: _expense(app, now)).id if usable else None
 
 
-def _expense(app: AppStanding) -> tuple[bool, bool, int]:
-    reads_in_batches = app.capabilities.get(ALBUMS_BATCH, {}).get("available", True)
+def _expense(app: AppStanding, now: datetime) -> tuple[bool, bool, int]:
+    reads_in_batches = in_force(app.capabilities, now).get(ALBUMS_BATCH, True)
     return app.cooldown_until is not None, not reads_in_batches, app.id
 
 
@@ -117,7 +116,7 @@ async def open_session(
                 settings,
                 redis=redis_client,
                 credentials=credentials,
-                apps=DatabaseApps(database, clock=clock),
+                apps=DatabaseApps(database, clock=clock, capability_days=settings.capability_days),
                 calls=calls,
                 clock=clock,
                 limiter=limiter,

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     feature_retry_days: int = Field(
         14, ge=1, description="A missing feature is asked for again after so many days"
     )
+    capability_days: int = Field(
+        30, ge=1, description="What was found out about an app is tried again after so many days"
+    )
     ingest_max_attempts: int = Field(5, ge=1, description="Tries until an album URL becomes a dead letter")
     max_parallel_accounts: int = Field(16, ge=1, description="Accounts worked on at once in one run")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings, in_force
 from spotify_pipelines.accounts.registry import RegistryError
 from spotify_pipelines.spotify.errors import QuotaExceeded
 from spotify_pipelines.spotify.ports import AppProfile
@@ -26,7 +27,11 @@ _FRESH_FOR = 2.0
 
 
 class DatabaseApps:
-    """Profiles of all apps of one database, read again when older than ``fresh_for`` seconds."""
+    """Profiles of all apps of one database, read again when older than ``fresh_for`` seconds.
+
+    Args:
+        capability_days: what is found out holds for so long; then it is unknown again.
+    """
 
     def __init__(
         self,
@@ -34,10 +39,12 @@ class DatabaseApps:
         *,
         fresh_for: float = _FRESH_FOR,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        capability_days: int = DEFAULT_DAYS,
     ) -> None:
         self._database = database
         self._fresh_for = fresh_for
         self._clock = clock
+        self._capability_days = capability_days
         self._profiles: dict[int, AppProfile] = {}
         self._app_of: dict[int, int] = {}
         self._stale_at = float("-inf")
@@ -72,12 +79,10 @@ class DatabaseApps:
         return self._app_of[account_id]
 
     def record_capability(self, app_id: int, capability: str, available: bool, evidence: str) -> None:
-        """Remember what a probe or a refusal showed, with its date."""
-        at = self._clock().isoformat()
+        """Remember what a probe or a refusal showed, with its date and expiry."""
+        finding = Finding.made(available, evidence, self._clock(), self._capability_days)
         with self._database.transaction() as session:
-            queries.put_capability(
-                session, app_id, capability, {"available": available, "at": at, "evidence": evidence}
-            )
+            queries.put_capability(session, app_id, capability, finding.as_json())
         _log.info(
             "app.capability", app_id=app_id, capability=capability, available=available, evidence=evidence
         )
@@ -110,15 +115,14 @@ class DatabaseApps:
 
     def _read(self) -> None:
         with self._database.transaction() as session:
-            self._profiles = {app.id: _profile(app) for app in queries.apps(session)}
+            self._profiles = {app.id: self._profile(app) for app in queries.apps(session)}
         self._stale_at = time.monotonic() + self._fresh_for
 
-
-def _profile(app: SpotifyApp) -> AppProfile:
-    return AppProfile(
-        app_id=app.id,
-        client_id=app.client_id,
-        calls_per_30s=app.calls_per_30s,
-        cooldown_until=app.cooldown_until,
-        capabilities={name: bool(found.get("available")) for name, found in app.capabilities.items()},
-    )
+    def _profile(self, app: SpotifyApp) -> AppProfile:
+        return AppProfile(
+            app_id=app.id,
+            client_id=app.client_id,
+            calls_per_30s=app.calls_per_30s,
+            cooldown_until=app.cooldown_until,
+            capabilities=in_force(findings(app.capabilities, self._capability_days), self._clock()),
+        )

@@ -147,7 +147,7 @@ async def complete_authorization(
 
 
 async def _who_consented(desk: Desk, app_id: int, grant: TokenGrant) -> Profile:
-    newcomer = _Newcomer(app_id, grant, DatabaseApps(desk.database))
+    newcomer = _Newcomer(app_id, grant, _apps(desk))
     async with SpotifyClient.open(
         desk.settings,
         redis=desk.redis,
@@ -158,6 +158,10 @@ async def _who_consented(desk: Desk, app_id: int, grant: TokenGrant) -> Profile:
         limiter=desk.limiter,
     ) as client:
         return await client.as_account(_NEWCOMER).me()
+
+
+def _apps(desk: Desk) -> DatabaseApps:
+    return DatabaseApps(desk.database, clock=desk.now, capability_days=desk.settings.capability_days)
 
 
 class _Newcomer:

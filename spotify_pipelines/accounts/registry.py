@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, count
-from typing import Any
 
 import structlog
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.accounts import health as rules
+from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings
 from spotify_pipelines.accounts.consent import ConsentLevel, consent_ends, consent_level
 from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome
 from spotify_pipelines.accounts.vault import Vault
@@ -292,7 +292,7 @@ def _is_news(before: Health, after: Health) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AppStanding:
-    """An app as people are shown it; ``capabilities`` holds name → {available, at, evidence}."""
+    """An app as people are shown it; of ``capabilities`` those that have expired are tried again."""
 
     id: int
     name: str
@@ -301,7 +301,7 @@ class AppStanding:
     developer_account: str | None
     calls_per_30s: int | None
     accounts: int
-    capabilities: dict[str, Any]
+    capabilities: dict[str, Finding]
     cooldown_until: datetime | None
     cooldown_reason: str | None
     cooldown_kind: str | None
@@ -329,7 +329,9 @@ class AccountStanding:
     missing_scopes: tuple[str, ...]
 
 
-def app_standings(session: Session, now: datetime) -> list[AppStanding]:
+def app_standings(
+    session: Session, now: datetime, *, capability_days: int = DEFAULT_DAYS
+) -> list[AppStanding]:
     """All apps, by name; a cooldown that is over is left out."""
     connected = queries.accounts_per_app(session)
     standings, banned = [], {ban.app_id: ban for ban in bans(session, now)}
@@ -344,7 +346,7 @@ def app_standings(session: Session, now: datetime) -> list[AppStanding]:
                 developer_account=app.developer_account,
                 calls_per_30s=app.calls_per_30s,
                 accounts=connected.get(app.id, 0),
-                capabilities=dict(app.capabilities),
+                capabilities=findings(app.capabilities, capability_days),
                 cooldown_until=ban.until if ban else None,
                 cooldown_reason=ban.reason if ban else None,
                 cooldown_kind=ban.kind if ban else None,

@@ -1,4 +1,4 @@
-"""``apps add | list`` and ``accounts connect | list | health``: who may call Spotify, and how they are.
+"""``apps add | list | probe`` and ``accounts connect | list | health``: who may call Spotify, and how they are.
 
 What belongs here: asking for secrets, sending people to the consent page and back, what is printed. What does not:
 what is done with the answer (``accounts.connect``), health and its reasons (``accounts.health``).
@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 import threading
+import uuid
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -23,7 +24,7 @@ from spotify_pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from spotify_pipelines.accounts.connect import Desk
-    from spotify_pipelines.accounts.registry import AccountStanding
+    from spotify_pipelines.accounts.registry import AccountStanding, AppStanding
     from spotify_pipelines.accounts.vault import Vault
     from spotify_pipelines.spotify.oauth import AuthorizationRequest
     from spotify_pipelines.store.database import Database
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     apps = typer.Typer(help="Apps of Spotify's developer dashboard.", no_args_is_help=True)
     apps.command("add")(add_app)
     apps.command("list")(list_apps)
+    apps.command("probe")(probe_app)
     accounts = typer.Typer(help="Spotify accounts whose playlists are kept.", no_args_is_help=True)
     accounts.command("connect")(connect)
     accounts.command("list")(list_accounts)
@@ -110,8 +112,9 @@ def list_apps(as_json: _Json = False) -> None:
     """
     from spotify_pipelines.accounts.registry import app_standings
 
-    with closing(_open_database(load_settings())) as database, database.transaction() as session:
-        apps = app_standings(session, datetime.now(UTC))
+    settings, now = load_settings(), datetime.now(UTC)
+    with closing(_open_database(settings)) as database, database.transaction() as session:
+        apps = app_standings(session, now, capability_days=settings.capability_days)
     if as_json:
         print_json({"apps": [asdict(app) for app in apps]})
         return
@@ -132,11 +135,45 @@ def list_apps(as_json: _Json = False) -> None:
                 app.calls_per_30s,
                 _time(app.cooldown_until),
                 app.cooldown_reason,
-                ", ".join(sorted(n for n, found in app.capabilities.items() if not found["available"])),
+                _lacks(app, now),
             )
             for app in apps
         ],
     )
+
+
+def probe_app(
+    name: Annotated[str, typer.Argument(help="Which app.", show_default=False)], as_json: _Json = False
+) -> None:
+    """Find out now what Spotify grants an app, by three calls; otherwise the first use finds out.
+
+    Example: spotify-pipelines apps probe studio
+    """
+    from spotify_pipelines.accounts.probe import probe_app as probe
+    from spotify_pipelines.accounts.registry import find_app
+    from spotify_pipelines.session import open_session
+    from spotify_pipelines.spotify.limiter import connect_redis
+
+    settings = load_settings()
+
+    async def ask() -> dict[str, bool]:
+        redis = connect_redis(settings.require_redis_url())
+        try:
+            with closing(_open_database(settings)) as database:
+                with database.transaction() as session:
+                    app_id = find_app(session, name).id
+                async with open_session(settings, database, redis) as spotify:
+                    run_id = f"cli-{uuid.uuid4()}"
+                    return await probe(database, spotify.client, spotify.calls, app_id, run_id=run_id)
+        finally:
+            await redis.aclose()
+
+    found = asyncio.run(ask())
+    if as_json:
+        print_json({"app": name, "capabilities": found})
+        return
+    for capability, available in found.items():
+        typer.echo(f"{capability}: {'yes' if available else 'no'}")
 
 
 def connect(
@@ -333,6 +370,15 @@ def _vault(settings: Settings) -> "Vault":
     from spotify_pipelines.accounts.vault import Vault
 
     return Vault(key.get_secret_value() for key in settings.vault_keys)
+
+
+def _lacks(app: "AppStanding", now: datetime) -> str:
+    """What the app may not do as far as is known, and when that is tried again."""
+    return ", ".join(
+        f"{name} (until {finding.expires_at:%Y-%m-%d})" if finding.expires_at else name
+        for name, finding in sorted(app.capabilities.items())
+        if not finding.available and finding.holds(now)
+    )
 
 
 def _time(time: datetime | None) -> str | None:

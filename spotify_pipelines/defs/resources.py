@@ -69,6 +69,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     reccobeats_url: str = Field(description="Base URL of ReccoBeats' API")
     feature_sources: list[str] = Field(description="Where audio features come from, in order")
     feature_retry_days: int = Field(description="A missing feature is asked for again after so many days")
+    capability_days: int = Field(description="What was found out about an app holds for so many days")
     ingest_max_attempts: int = Field(description="Tries until an album becomes a dead letter")
     app_calls_per_30s: int = Field(
         description="Calls of one app in 30 seconds, unless the app says otherwise"
@@ -89,6 +90,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             reccobeats_url=self.reccobeats_url or None,
             feature_sources=self.feature_sources,
             feature_retry_days=self.feature_retry_days,
+            capability_days=self.capability_days,
             ingest_max_attempts=self.ingest_max_attempts,
             app_calls_per_30s=self.app_calls_per_30s,
             account_calls_per_30s=self.account_calls_per_30s,
@@ -123,6 +125,7 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  
             reccobeats_url=settings.reccobeats_url or "",
             feature_sources=settings.feature_sources,
             feature_retry_days=settings.feature_retry_days,
+            capability_days=settings.capability_days,
             ingest_max_attempts=settings.ingest_max_attempts,
             app_calls_per_30s=settings.app_calls_per_30s,
             account_calls_per_30s=settings.account_calls_per_30s,

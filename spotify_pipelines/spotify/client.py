@@ -36,7 +36,14 @@ from spotify_pipelines.spotify.models import (
     Profile,
     TrackPage,
 )
-from spotify_pipelines.spotify.ports import ALBUMS_BATCH, AUDIO_FEATURES, ME_LIBRARY, Apps, Credentials
+from spotify_pipelines.spotify.ports import (
+    ALBUMS_BATCH,
+    AUDIO_FEATURES,
+    ME_LIBRARY,
+    TRACKS_BATCH,
+    Apps,
+    Credentials,
+)
 from spotify_pipelines.spotify.retry import ambiguous
 from spotify_pipelines.spotify.routes import Routes, require_own_world
 from spotify_pipelines.spotify.transport import HttpTransport
@@ -62,6 +69,13 @@ _DETAIL_FIELDS = "id,name,description,public,snapshot_id,owner(id)"
 # Both dialects at once: a field that a regime lacks is left out of its answer.
 _TOTAL_ONLY = f"{_DETAIL_FIELDS},items(total),tracks(total)"
 _WITH_ENTRIES = f"{_DETAIL_FIELDS},items({_PAGE}),tracks({_PAGE})"
+
+# Ids that Spotify's own documentation uses; a null in their place answers the question just as well.
+_PROBES = {
+    ALBUMS_BATCH: Request("GET /albums", "/albums", {"ids": "4aawyAB9vmqN3uQ7FjRGTy"}),
+    TRACKS_BATCH: Request("GET /tracks", "/tracks", {"ids": "7ouMYWpwJ422jRcDASZB7P"}),
+    AUDIO_FEATURES: Request("GET /audio-features", "/audio-features", {"ids": "7ouMYWpwJ422jRcDASZB7P"}),
+}
 
 
 def _utc_now() -> datetime:
@@ -178,6 +192,26 @@ class CatalogueApi(_Api):
                 with suppress(MalformedAnswer):
                     found[row["id"]] = self._read(FeatureSet, row, request)
         return {track_id: found.get(track_id) for track_id in ids}
+
+    async def probe(self) -> dict[str, bool]:
+        """Ask once for each thing in which apps differ, whatever is known of it; remember and answer what is there.
+
+        Raises:
+            QuotaExceeded, AuthorizationLost, RateLimited, Unavailable: nothing can be found out now.
+            Forbidden: the app as a whole is refused (owner's Premium, not registered).
+        """
+        found = {}
+        for capability, request in _PROBES.items():
+            try:
+                await self._json(request)
+            except (Forbidden, NotFound) as error:
+                if not _endpoint_is_missing(error):
+                    raise
+                found[capability], evidence = False, str(error)
+            else:
+                found[capability], evidence = True, f"{request.endpoint} answered a probe"
+            self._apps.record_capability(self._app_id, capability, found[capability], evidence)
+        return found
 
     async def _album_batch(self, ids: Sequence[str]) -> list[AlbumResult] | None:
         """The albums by one call; None where they have to be read one by one."""

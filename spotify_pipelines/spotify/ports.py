@@ -12,10 +12,20 @@ from typing import Protocol
 
 from spotify_pipelines.spotify.errors import QuotaExceeded
 
-__all__ = ["ALBUMS_BATCH", "AUDIO_FEATURES", "ME_LIBRARY", "AppProfile", "Apps", "Credentials"]
+__all__ = [
+    "ALBUMS_BATCH",
+    "AUDIO_FEATURES",
+    "ME_LIBRARY",
+    "TRACKS_BATCH",
+    "AppProfile",
+    "Apps",
+    "Credentials",
+]
 
 ALBUMS_BATCH = "albums_batch"
 """Capability: ``GET /albums?ids=`` answers for this client id."""
+TRACKS_BATCH = "tracks_batch"
+"""Capability: ``GET /tracks?ids=`` answers for this client id. Shown to people; nothing needs it today."""
 AUDIO_FEATURES = "audio_features"
 """Capability: ``GET /audio-features?ids=`` answers for this client id."""
 ME_LIBRARY = "me_library"

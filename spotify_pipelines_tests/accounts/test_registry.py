@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from spotify_pipelines.accounts.apps import DatabaseApps
+from spotify_pipelines.accounts.capabilities import findings
 from spotify_pipelines.accounts.health import Outcome
 from spotify_pipelines.accounts.registry import (
     RegistryError,
@@ -303,7 +304,42 @@ def test_capabilities_are_remembered_side_by_side_with_date_and_evidence(office:
     apps.record_capability(office.app_id, "albums_batch", False, "403 since")
     assert apps.profile(office.app_id).capabilities == {"albums_batch": False, "audio_features": False}
     found = office.app().capabilities["albums_batch"]
-    assert found == {"available": False, "at": NOW.isoformat(), "evidence": "403 since"}
+    assert found == {
+        "available": False,
+        "at": NOW.isoformat(),
+        "evidence": "403 since",
+        "expires_at": (NOW + timedelta(days=30)).isoformat(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("stored", "expires"),
+    [
+        ({"available": False, "at": NOW.isoformat()}, NOW + timedelta(days=7)),
+        ({"available": False, "at": NOW.isoformat(), "expires_at": NOW.isoformat()}, NOW),
+        ({"available": False}, None),
+    ],
+)
+def test_what_was_found_out_earlier_expires_too_if_its_date_is_known(
+    stored: dict[str, Any], expires: datetime | None
+) -> None:
+    found = findings({"albums_batch": stored}, days=7)["albums_batch"]
+    assert found.expires_at == expires
+    assert found.holds(NOW - timedelta(seconds=1))
+    assert found.holds(NOW + timedelta(days=999)) == (expires is None)
+
+
+def test_an_expired_finding_is_unknown_again_until_the_next_use_finds_out(office: Office) -> None:
+    times = [NOW]
+    apps = DatabaseApps(office.database, clock=lambda: times[-1], fresh_for=0, capability_days=10)
+    apps.record_capability(office.app_id, "albums_batch", False, "403")
+    times.append(NOW + timedelta(days=10, seconds=-1))
+    assert apps.profile(office.app_id).capabilities == {"albums_batch": False}
+    times.append(NOW + timedelta(days=10))
+    assert apps.profile(office.app_id).capabilities == {}
+    apps.record_capability(office.app_id, "albums_batch", True, "answered")
+    assert apps.profile(office.app_id).capabilities == {"albums_batch": True}
+    assert office.app().capabilities["albums_batch"]["at"] == times[-1].isoformat()
 
 
 def test_unknown_apps_and_accounts_are_named(office: Office) -> None:

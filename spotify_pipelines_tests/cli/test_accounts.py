@@ -18,11 +18,12 @@ from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
 from spotify_pipelines.accounts.connect import ConnectError
+from spotify_pipelines.accounts.probe import ProbeFailed
 from spotify_pipelines.accounts.registry import RegistryError
 from spotify_pipelines.accounts.vault import Vault, VaultError, new_key
 from spotify_pipelines.cli.root import build_app
 from spotify_pipelines.store.database import Database, DatabaseError, create_database_engine
-from spotify_pipelines.store.tables import Account, SpotifyApp
+from spotify_pipelines.store.tables import Account, ApiCalls, SpotifyApp
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
 
 CLIENT_ID = "0123456789abcdef0123456789abcdef"
@@ -167,6 +168,38 @@ def test_apps_are_listed_with_what_they_lack(command: Command, database: Databas
     [app] = as_json(command("apps", "list", "--json"))["apps"]
     assert (app["name"], app["has_secret"], app["accounts"]) == ("studio", True, 0)
     assert "client_secret" not in app
+
+
+@pytest.mark.parametrize("regime", ["extended", "development"])
+def test_a_probe_finds_out_what_spotify_grants_an_app(
+    command: Command, simulator: RunningSimulator, database: Database, regime: str
+) -> None:
+    simulator.control.add_client(CLIENT_ID, SECRET, regime=regime)
+    command("apps", "add", "studio", CLIENT_ID)
+    found = as_json(command("apps", "probe", "studio", "--json"))["capabilities"]
+    granted = regime == "extended"
+    assert found == {"albums_batch": granted, "tracks_batch": granted, "audio_features": granted}
+    [app] = as_json(command("apps", "list", "--json"))["apps"]
+    assert {name: each["available"] for name, each in app["capabilities"].items()} == found
+    for each in app["capabilities"].values():
+        at, expires = (datetime.fromisoformat(each[name]) for name in ("at", "expires_at"))
+        assert expires - at == timedelta(days=30)
+        assert "answered a probe" in each["evidence"] or "status 40" in each["evidence"]
+    lacking = "audio_features (until" in command("apps", "list").stdout
+    assert lacking == (not granted)
+    with database.transaction() as session:
+        rows = session.scalars(select(ApiCalls).where(ApiCalls.app_id.is_not(None))).all()
+        asked = {row.endpoint: (row.calls, row.minimum) for row in rows if ": " not in row.endpoint}
+    assert asked == dict.fromkeys(("GET /albums", "GET /tracks", "GET /audio-features"), (1, 1))
+
+
+def test_a_probe_that_finds_nothing_out_says_why(command: Command, simulator: RunningSimulator) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    simulator.control.add_client(CLIENT_ID, "another secret")
+    with pytest.raises(ProbeFailed, match="refuses the id or secret of the app"):
+        command("apps", "probe", "studio")
+    with pytest.raises(RegistryError, match="There is no app 'nobody'"):
+        command("apps", "probe", "nobody")
 
 
 def test_an_account_is_connected_in_the_browser(
