@@ -27,7 +27,7 @@ _ALWAYS = (
     *("features_spotify", "features_reccobeats", "features_missing"),
     *("snapshots", "snapshots_24h"),
     *("history_24h_created", "history_24h_reshuffled", "history_24h_synced"),
-    *("calls_24h", "calls_limited_24h", "calls_minimum_24h"),
+    *("calls_24h", "calls_limited_24h", "calls_minimum_24h", "calls_ratio_24h"),
     *("queue_queued", "queue_ingested", "queue_failed", "queue_dead"),
     *("deferred_playlists", "deferred_albums"),
 )
@@ -55,6 +55,7 @@ def flatten(figures: list[Figure]) -> dict[str, int | float]:
         metrics[name] = metrics.get(name, 0) + number
         if what == "features_missing":
             metrics[what] += number
+    metrics["calls_ratio_24h"] = round(metrics["calls_24h"] / max(metrics["calls_minimum_24h"], 1), 3)
     return dict(sorted(metrics.items()))
 
 

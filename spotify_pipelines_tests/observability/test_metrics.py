@@ -151,6 +151,7 @@ def test_everything_is_counted_under_its_name(database: Database) -> None:
         "calls_24h": 5,
         "calls_limited_24h": 1,
         "calls_minimum_24h": 2,
+        "calls_ratio_24h": 2.5,
         "deferred_albums": 1,
         "deferred_playlists": 1,
         "features_missing": 2,

@@ -5,9 +5,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, update
 
 from spotify_pipelines.spotify.accounting import CallKey, CallLog, Outcome, Service
-from spotify_pipelines.store.calls import CallTarget, record_calls, summarize
+from spotify_pipelines.store.calls import (
+    CallTarget,
+    GroupBy,
+    calls_today,
+    midnight,
+    record_calls,
+    summarize,
+    totals,
+)
 from spotify_pipelines.store.database import Database
-from spotify_pipelines.store.tables import ApiCalls
+from spotify_pipelines.store.tables import Account, ApiCalls, SpotifyApp
 
 ALBUM = "GET /albums/{id}"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -85,3 +93,41 @@ def test_sums_are_by_day_app_and_endpoint_and_leave_nothing_out(database: Databa
         assert lines[0].day - lines[-1].day == timedelta(days=1)
         assert [line.calls for line in summarize(session, since=LONG_AGO, run_id="a")] == [1]
         assert summarize(session, since=LONG_AGO, until=LONG_AGO + timedelta(days=1)) == []
+
+
+def test_totals_are_by_day_account_endpoint_or_app_and_of_the_web_api_alone(database: Database) -> None:
+    with database.transaction() as session:
+        app = SpotifyApp(name="studio", client_id="c")
+        session.add(app)
+        session.flush()
+        account = Account(app_id=app.id, name="Anna", spotify_user_id="anna")
+        session.add(account)
+        session.flush()
+        app_id, account_id = app.id, account.id
+    log = log_of(
+        (Service.WEB_API, app_id, ALBUM, Outcome.OK), (Service.WEB_API, app_id, ALBUM, Outcome.LIMITED)
+    )
+    log.record(CallKey(Service.WEB_API, app_id, account_id, "GET /me"), Outcome.OK)
+    log.record(CallKey(Service.ACCOUNTS, app_id, None, "POST /api/token"), Outcome.OK)
+    store(database, log, {(app_id, None, ALBUM): 1, (app_id, account_id, "GET /me"): 1})
+    now = datetime.now(UTC)
+    with database.transaction() as session:
+
+        def found(by: GroupBy) -> list[tuple[str | None, int, int, float | None]]:
+            rows = totals(session, by, since=LONG_AGO)
+            return [(row.name, row.calls, row.minimum, row.ratio) for row in rows]
+
+        assert found(GroupBy.ACCOUNT) == [(None, 2, 1, 2.0), ("Anna", 1, 1, 1.0)]
+        assert found(GroupBy.APP) == [("studio", 3, 2, 1.5)]
+        assert found(GroupBy.ENDPOINT) == [
+            (ALBUM, 2, 1, 2.0),
+            ("GET /me", 1, 1, 1.0),
+            ("accounts: POST /api/token", 1, 0, None),
+        ]
+        [(day, *figures)] = found(GroupBy.DAY)
+        assert figures == [3, 2, 1.5]
+        assert midnight(now) <= datetime.fromisoformat(f"{day}T00:00:00+00:00") <= midnight(now, days=1)
+        (row,) = totals(session, GroupBy.DAY, since=LONG_AGO)
+        assert (row.limited, row.waited_seconds) == (1, 1.0)
+        assert calls_today(session, now) == {app_id: 3}
+        assert calls_today(session, now + timedelta(days=1)) == {}
