@@ -23,6 +23,7 @@ from spotify_pipelines.errors import ExplainedError
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import SCOPES, TokenGrant
 from spotify_pipelines.store import accounts as queries
+from spotify_pipelines.store.calls import calls_today
 from spotify_pipelines.store.cooldowns import bans, inherit_cooldown
 from spotify_pipelines.store.tables import Account, AccountEvent, SpotifyApp
 
@@ -73,11 +74,15 @@ def add_app(
     client_secret: SecretStr | None,
     developer_account: str | None = None,
     calls_per_30s: int | None = None,
+    calls_per_day: int | None = None,
 ) -> SpotifyApp:
     """Register a client id of the developer dashboard, or change what is known of it.
 
     An app of the same name *and* client id is updated: adding it again is how a secret is replaced. What is
     None stays as it was.
+
+    Args:
+        calls_per_day: its budget; 0 takes an existing one away.
 
     Raises:
         RegistryError: the name belongs to another client id, or the client id to another name.
@@ -100,6 +105,8 @@ def add_app(
         )
     app.developer_account = developer_account or app.developer_account
     app.calls_per_30s = calls_per_30s or app.calls_per_30s
+    if calls_per_day is not None:
+        app.calls_per_day = calls_per_day or None
     inherit_cooldown(session, app)
     session.flush()
     _log.info("app.saved", app=name, client_id=client_id)
@@ -300,6 +307,8 @@ class AppStanding:
     has_secret: bool
     developer_account: str | None
     calls_per_30s: int | None
+    calls_per_day: int | None
+    calls_today: int
     accounts: int
     capabilities: dict[str, Finding]
     cooldown_until: datetime | None
@@ -333,7 +342,7 @@ def app_standings(
     session: Session, now: datetime, *, capability_days: int = DEFAULT_DAYS
 ) -> list[AppStanding]:
     """All apps, by name; a cooldown that is over is left out."""
-    connected = queries.accounts_per_app(session)
+    connected, made = queries.accounts_per_app(session), calls_today(session, now)
     standings, banned = [], {ban.app_id: ban for ban in bans(session, now)}
     for app in queries.apps(session):
         ban = banned.get(app.id)
@@ -345,6 +354,8 @@ def app_standings(
                 has_secret=app.client_secret is not None,
                 developer_account=app.developer_account,
                 calls_per_30s=app.calls_per_30s,
+                calls_per_day=app.calls_per_day,
+                calls_today=made.get(app.id, 0),
                 accounts=connected.get(app.id, 0),
                 capabilities=findings(app.capabilities, capability_days),
                 cooldown_until=ban.until if ban else None,

@@ -16,6 +16,7 @@ from typing import cast
 import structlog
 from sqlalchemy.orm import Session
 
+from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.catalogue.costs import albums_minimum, store_calls
 from spotify_pipelines.catalogue.lanes import chunks, in_lanes
 from spotify_pipelines.catalogue.outcomes import album_failure, leave_open
@@ -60,7 +61,8 @@ async def ingest_albums(
 
     Albums that can't be read stay in the queue with the reason: until a later try or, where no try can help or
     ``max_attempts`` are used up, as dead letters. When nothing more may be asked (a ban, a lost authorization,
-    a service that is down) the rest is given back untouched and reported as deferred or failed.
+    a service that is down) the rest is given back untouched and reported as deferred or failed. What goes beyond
+    the app's budget for the day is put off before anything is read, the end of the queue first.
 
     Args:
         urls: references in any of Spotify's shapes, to be queued first; refused ones count as failed.
@@ -72,6 +74,7 @@ async def ingest_albums(
     report = Report("albums")
     _enqueue(database, urls, report, now())
     plan = _plan(database, report, now=now(), album_ids=album_ids, limit=limit, force=force)
+    plan = _within_budget(database, catalogue, report, plan, now())
     with calls.child() as mine:
         reading = _Reading(database, catalogue, run_id, now, force, max_attempts, report, len(plan), progress)
         try:
@@ -117,6 +120,21 @@ def _plan(
     report.requested += known + len(plan)
     report.unchanged += known
     return plan
+
+
+def _within_budget(
+    database: Database, catalogue: CatalogueApi, report: Report, plan: list[str], now: datetime
+) -> list[str]:
+    """The albums that the app's budget for today allows to read; the others are reported as put off."""
+    with database.transaction() as session:
+        budget = budgets(session, now).get(catalogue.app_id)
+    if budget is None:
+        return plan
+    affordable = budget.left * catalogue.albums_per_call
+    if len(plan) > affordable:
+        log.warning("album.budget_spent", app=budget.app, put_off=len(plan) - affordable)
+    report.deferred += [Deferral(_item(id_), budget.until, budget.reason) for id_ in plan[affordable:]]
+    return plan[:affordable]
 
 
 @dataclass(slots=True)

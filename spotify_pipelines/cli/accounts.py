@@ -64,6 +64,7 @@ def add_app(
     client_id: Annotated[
         str, typer.Argument(help="The client id that the dashboard shows.", show_default=False)
     ],
+    *,
     public: Annotated[
         bool, typer.Option("--public", help="It has no secret: accounts connect by PKCE alone.")
     ] = False,
@@ -75,6 +76,12 @@ def add_app(
     ] = None,
     calls_per_30s: Annotated[
         int | None, typer.Option(help="Its rate limit, where known.", min=1, max=100_000)
+    ] = None,
+    calls_per_day: Annotated[
+        int | None,
+        typer.Option(
+            help="Its budget: work beyond it waits for midnight UTC. 0: none.", min=0, max=100_000_000
+        ),
     ] = None,
 ) -> None:
     """Register an app, or replace the secret of a known one.
@@ -101,6 +108,7 @@ def add_app(
             client_secret=secret,
             developer_account=developer_account,
             calls_per_30s=calls_per_30s,
+            calls_per_day=calls_per_day,
         )
     typer.echo(f"The app '{plain(name)}' is stored in the world '{settings.world}'.")
 
@@ -123,7 +131,7 @@ def list_apps(as_json: _Json = False) -> None:
         return
     print_table(
         (
-            *("App", "Client id", "Accounts", "Developer", "Calls/30 s"),
+            *("App", "Client id", "Accounts", "Developer", "Calls/30 s", "Calls today"),
             *("No calls before (UTC)", "Because", "Lacks"),
         ),
         [
@@ -133,6 +141,7 @@ def list_apps(as_json: _Json = False) -> None:
                 app.accounts,
                 app.developer_account,
                 app.calls_per_30s,
+                f"{app.calls_today} of {app.calls_per_day}" if app.calls_per_day else app.calls_today,
                 _time(app.cooldown_until),
                 app.cooldown_reason,
                 _lacks(app, now),

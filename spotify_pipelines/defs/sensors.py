@@ -16,6 +16,7 @@ from spotify_pipelines.defs.resources import PostgresResource
 from spotify_pipelines.store.due import (
     Due,
     albums_due,
+    budget_until,
     cooldown_until,
     features_due,
     playlists_due,
@@ -35,6 +36,8 @@ class _Watch:
     what: str
     question: Callable[[Session, datetime], Due]
     every_seconds: int
+    within_budget: bool = False
+    """Its job can do nothing once the budgets are spent."""
 
 
 def _tokens_before_next_look(session: Session, now: datetime) -> Due:
@@ -43,7 +46,7 @@ def _tokens_before_next_look(session: Session, now: datetime) -> Due:
 
 
 _WATCHES = (
-    _Watch("albums_queued", "ingest_albums_from_sources", "queued albums", albums_due, 60),
+    _Watch("albums_queued", "ingest_albums_from_sources", "queued albums", albums_due, 60, True),
     _Watch("tracks_without_features", "fetch_audio_features", "tracks without features", features_due, 60),
     _Watch("tokens_expiring", "refresh_tokens", "expiring tokens", _tokens_before_next_look, 240),
     _Watch("playlists_due", "reshuffle_due_playlists", "playlists due", playlists_due, 60),
@@ -74,6 +77,10 @@ def _sensor(watch: _Watch) -> dg.SensorDefinition:
             if until := cooldown_until(session, now):
                 return dg.SkipReason(
                     f"{due} {watch.what}, but Spotify asked every app to wait until {until:%Y-%m-%d %H:%M} UTC."
+                )
+            if watch.within_budget and (until := budget_until(session, now)):
+                return dg.SkipReason(
+                    f"{due} {watch.what}, but the apps' budgets are spent until {until:%Y-%m-%d %H:%M} UTC."
                 )
         window = int(now.timestamp() // _RETRY_AFTER.total_seconds())
         return dg.RunRequest(run_key=f"v1:{window}:{due.since}", tags={JOB_TAG: watch.job})

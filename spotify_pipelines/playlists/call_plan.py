@@ -176,6 +176,18 @@ class SyncNeeds:
     items: int = 0
     details: int = 0
 
+    def __add__(self, other: "SyncNeeds") -> "SyncNeeds":
+        """What further playlists of the same account, and of the same library, need on top."""
+        return SyncNeeds(
+            existing_due=self.existing_due + other.existing_due,
+            library=max(self.library, other.library),
+            unresolved=self.unresolved or other.unresolved,
+            moved=self.moved + other.moved,
+            creations=self.creations + other.creations,
+            items=self.items + other.items,
+            details=self.details + other.details,
+        )
+
 
 def minimum_by_endpoint(needs: SyncNeeds) -> dict[str, int]:
     """The fewest calls of an account's sync, by the formula of this module; endpoints without any left out."""

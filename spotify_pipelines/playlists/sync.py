@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome, Wave, waves
 from spotify_pipelines.accounts.outcomes import outcome_of
 from spotify_pipelines.accounts.registry import health_of, record_health
@@ -74,6 +75,8 @@ async def sync_playlists(
 ) -> Report:
     """Create, fill, rename and rewrite every due playlist; report one row for each that was not right already.
 
+    What goes beyond an app's budget for the day is put off before anything is called, the latest drawn first.
+
     Args:
         database: the truth.
         client: an open client.
@@ -101,14 +104,16 @@ async def sync_playlists(
         run.report.notes.append(f"{chosen.beyond_limit} more are due, beyond the limit of {limit}")
     if not chosen.due:
         return run.report
-    by_account = defaultdict(list)
-    for target in chosen.due:
-        by_account[target.row.account_id].append(target)
+    by_account = _by_account(chosen.due)
     health = _health(database, list(by_account))
-    if dry_run:
-        _describe(run.report, by_account, health, _libraries(database, list(by_account)), now())
-        return run.report
     planned = waves(health, now())
+    libraries = _libraries(database, list(by_account))
+    by_account = run.within_budget(
+        by_account, {id_ for wave in planned for id_ in wave.account_ids}, libraries
+    )
+    if dry_run:
+        _describe(run.report, by_account, health, libraries, now())
+        return run.report
     run.leave_alone(by_account, health, {id_ for wave in planned for id_ in wave.account_ids})
     with calls.child() as mine:
         for wave in planned:
@@ -123,6 +128,26 @@ def _choose(targets: list[Target], limit: int | None, force: bool) -> _Selection
     due = [target for target in targets if _is_due(target, force)]
     chosen = due if limit is None else due[:limit]
     return _Selection(len(targets), chosen, len(due) - len(chosen))
+
+
+def _by_account(targets: Sequence[Target]) -> dict[int, list[Target]]:
+    found = defaultdict(list)
+    for target in targets:
+        found[target.row.account_id].append(target)
+    return dict(found)
+
+
+def _needs(targets: Sequence[Target], library: int) -> SyncNeeds:
+    """What the sync of one account needs as far as the database knows: if nothing was changed by hand."""
+    writes = [target.writes() for target in targets]
+    return SyncNeeds(
+        existing_due=sum(target.row.spotify_id is not None for target in targets),
+        library=library,
+        unresolved=any(target.unresolved for target in targets),
+        creations=sum(Write.CREATE in each for each in writes),
+        details=sum(Write.DETAILS in each for each in writes),
+        items=sum(Write.ITEMS in each or Write.FILL in each for each in writes),
+    )
 
 
 def _load(
@@ -264,6 +289,43 @@ class _Run:
                     session, account_id, outcome, self.now(), self.run_id, detail=details.get(outcome)
                 )
 
+    def within_budget(
+        self, by_account: Mapping[int, list[Target]], worked: set[int], libraries: Mapping[int, int]
+    ) -> dict[int, list[Target]]:
+        """The playlists that the budgets of their apps allow to work on, longest drawn first; others are put off."""
+        with self.database.transaction() as session:
+            left = {id_: (budget, budget.left) for id_, budget in budgets(session, self.now()).items()}
+        targets = [target for some in by_account.values() for target in some]
+        if not left:
+            return dict(by_account)
+        kept: dict[int, list[Target]] = defaultdict(list)
+        planned: dict[int, SyncNeeds] = defaultdict(SyncNeeds)
+        spent: set[int] = set()
+        for target in sorted(targets, key=lambda target: (target.row.drawn_at, target.row.id)):
+            row = target.row
+            if row.app_id not in left or row.account_id not in worked or self._must_wait(target):
+                kept[row.account_id].append(target)
+                continue
+            budget, calls = left[row.app_id]
+            with_it = planned[row.account_id] + _needs([target], libraries.get(row.account_id, 0))
+            more = minimum_calls(with_it) - minimum_calls(planned[row.account_id])
+            # What comes later does not overtake, or a playlist that costs much would wait for ever.
+            if row.app_id in spent or more > calls:
+                spent.add(row.app_id)
+                self._defer([target], budget.until, budget.reason)
+                continue
+            kept[row.account_id].append(target)
+            planned[row.account_id] = with_it
+            left[row.app_id] = budget, calls - more
+        for app_id in sorted(spent):
+            _log.warning("playlists.budget_spent", app=left[app_id][0].app, run_id=self.run_id)
+        return {id_: sorted(kept[id_], key=lambda target: target.row.id) for id_ in by_account}
+
+    def _must_wait(self, target: Target) -> bool:
+        """Whether it is put off anyway, and costs nothing today."""
+        until = (target.row.cooldown_until, target.row.sync_not_before)
+        return any(_later(each, self.now()) for each in until)
+
     def leave_alone(
         self, by_account: Mapping[int, list[Target]], health: Mapping[int, Health], worked: set[int]
     ) -> None:
@@ -346,23 +408,15 @@ def _describe(
 ) -> None:
     """What a sync would do, and what that costs if nothing was changed by hand."""
     for account_id, targets in by_account.items():
-        needs = SyncNeeds(
-            existing_due=sum(target.row.spotify_id is not None for target in targets),
-            library=libraries.get(account_id, 0),
-            unresolved=any(target.unresolved for target in targets),
-        )
         for target in targets:
             writes = target.writes()
-            needs.creations += Write.CREATE in writes
-            needs.details += Write.DETAILS in writes
-            needs.items += Write.ITEMS in writes or Write.FILL in writes
             name = target.desired(target.marker).name
             would = ", ".join(writes) or "look for changes by hand"
             report.rows.append(_row(target, "planned", would) | {"name": name, "calls": len(writes)})
         if health[account_id].state is HealthState.QUARANTINED and not health[account_id].probe_due(now):
             report.notes.append(_why_left_alone(targets[0].row.account_name, health[account_id]))
             continue
-        report.minimum_calls += minimum_calls(needs)
+        report.minimum_calls += minimum_calls(_needs(targets, libraries.get(account_id, 0)))
     report.changed = sum(map(len, by_account.values()))
 
 

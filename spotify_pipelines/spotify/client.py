@@ -131,6 +131,17 @@ class CatalogueApi(_Api):
         self._apps = apps
         self._market: dict[str, str] = {} if market is None else {"market": market}
 
+    @property
+    def app_id(self) -> int:
+        """Our id of the app."""
+        return self._app_id
+
+    @property
+    def albums_per_call(self) -> int:
+        """Twenty where the app is known to read so many at once, else one."""
+        available = self._apps.profile(self._app_id).capabilities.get(ALBUMS_BATCH)
+        return ALBUMS_PER_CALL if available else 1
+
     async def albums(self, ids: Sequence[str]) -> AsyncIterator[AlbumResult]:
         """Each asked-for album, or what is wrong with it, in the order asked, each once.
 

@@ -10,9 +10,18 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from spotify_pipelines.store.calls import calls_today, midnight
 from spotify_pipelines.store.tables import Account, AlbumSource, Playlist, SpotifyApp, Track
 
-__all__ = ["Due", "albums_due", "cooldown_until", "features_due", "playlists_due", "tokens_due"]
+__all__ = [
+    "Due",
+    "albums_due",
+    "budget_until",
+    "cooldown_until",
+    "features_due",
+    "playlists_due",
+    "tokens_due",
+]
 
 _ENOUGH = 1_000
 """A sensor needs to know that there is work, not exactly how much: counting stops here."""
@@ -84,6 +93,18 @@ def playlists_due(session: Session, now: datetime) -> Due:
         Playlist.next_reshuffle_at,
         and_(Playlist.status != "retired", Playlist.next_reshuffle_at <= now),
     )
+
+
+def budget_until(session: Session, now: datetime) -> datetime | None:
+    """When albums may be read again, where every app that may call has spent its budget; None where one has not."""
+    used = calls_today(session, now)
+    apps = session.execute(
+        select(SpotifyApp.id, SpotifyApp.calls_per_day).where(
+            or_(SpotifyApp.cooldown_until.is_(None), SpotifyApp.cooldown_until <= now)
+        )
+    ).all()
+    spent = [budget is not None and used.get(app_id, 0) >= budget for app_id, budget in apps]
+    return midnight(now, days=1) if spent and all(spent) else None
 
 
 def cooldown_until(session: Session, now: datetime) -> datetime | None:

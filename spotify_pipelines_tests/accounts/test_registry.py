@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from spotify_pipelines.accounts.apps import DatabaseApps
+from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.accounts.capabilities import findings
 from spotify_pipelines.accounts.health import Outcome
 from spotify_pipelines.accounts.registry import (
@@ -327,6 +328,24 @@ def test_what_was_found_out_earlier_expires_too_if_its_date_is_known(
     assert found.expires_at == expires
     assert found.holds(NOW - timedelta(seconds=1))
     assert found.holds(NOW + timedelta(days=999)) == (expires is None)
+
+
+def test_a_budget_is_set_kept_and_taken_away(office: Office) -> None:
+    def add(calls_per_day: int | None) -> int | None:
+        with office.database.transaction() as session:
+            app = add_app(
+                session,
+                office.desk.vault,
+                name="office",
+                client_id="office-app",
+                client_secret=None,
+                calls_per_day=calls_per_day,
+            )
+            found = budgets(session, NOW).get(app.id)
+            assert found is None or (found.left, found.used) == (found.calls_per_day, 0)
+            return app.calls_per_day
+
+    assert [add(500), add(None), add(0)] == [500, 500, None]
 
 
 def test_an_expired_finding_is_unknown_again_until_the_next_use_finds_out(office: Office) -> None:

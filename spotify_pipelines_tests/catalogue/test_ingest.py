@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 
 from spotify_pipelines.spotify.ports import ALBUMS_BATCH
 from spotify_pipelines.store import queue
+from spotify_pipelines.store.calls import midnight
 from spotify_pipelines.store.database import Database
-from spotify_pipelines.store.tables import ApiCalls, Artist
+from spotify_pipelines.store.tables import ApiCalls, Artist, SpotifyApp
 from spotify_pipelines_tests.catalogue.shop import Shop, open_shop
 from spotify_pipelines_tests.spotify.harness import APP, CLIENT_ID, SECRET, UNLIMITED
 from spotify_pipelines_tests.support.simulator import RunningSimulator
@@ -346,3 +347,37 @@ async def test_progress_reaches_the_total(shop: Shop) -> None:
 def _rows(shop: Shop) -> Sequence[queue.QueuedAlbum]:
     with shop.database.transaction() as session:
         return queue.listing(session)
+
+
+async def test_what_goes_beyond_the_days_budget_is_put_off_and_the_queues_head_is_read(shop: Shop) -> None:
+    ids = album_ids(shop, 6)
+    shop.enqueue(ids)
+    insert = (
+        "INSERT INTO spotify_apps (id, name, client_id) OVERRIDING SYSTEM VALUE VALUES (:id, 'shop', 'shop')"
+    )
+    with shop.database.transaction() as session:
+        session.execute(text(insert), {"id": APP})
+
+    # Whether the app reads twenty at once is not known yet, so each album counts as a call.
+    set_budget(shop, 3)
+    report = await shop.ingest()
+    assert set(shop.stored_albums()) == set(ids[:3])
+    assert (report.requested, report.changed, report.calls) == (6, 3, 1)
+    assert [deferral.item for deferral in report.deferred] == [f"album {id_}" for id_ in ids[3:]]
+    assert {deferral.until for deferral in report.deferred} == {midnight(shop.clock(), days=1)}
+    assert "budget of the app 'shop': 0 of 3 calls" in report.deferred[0].reason
+
+    # Its one call is made; nothing of the rest was touched.
+    set_budget(shop, 1)
+    report = await shop.ingest()
+    assert (report.requested, len(report.deferred), report.calls) == (3, 3, 0)
+    assert shop.queued(ids[3]).attempts == 0
+
+    set_budget(shop, 2)
+    report = await shop.ingest()
+    assert (report.changed, report.deferred, report.calls) == (3, [], 1)
+
+
+def set_budget(shop: Shop, calls: int) -> None:
+    with shop.database.transaction() as session:
+        session.execute(update(SpotifyApp).values(calls_per_day=calls))

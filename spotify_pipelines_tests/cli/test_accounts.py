@@ -153,6 +153,7 @@ def test_numbers_beyond_all_reason_are_refused(command: Command) -> None:
 def test_apps_are_listed_with_what_they_lack(command: Command, database: Database) -> None:
     assert "apps add" in command("apps", "list").stdout
     command("apps", "add", "studio", CLIENT_ID, "--developer-account", "label", "--calls-per-30s", "50")
+    command("apps", "add", "studio", CLIENT_ID, "--calls-per-day", "700")
     until = datetime.now(UTC) + timedelta(hours=1)
     with database.transaction() as session:
         session.execute(
@@ -163,7 +164,16 @@ def test_apps_are_listed_with_what_they_lack(command: Command, database: Databas
             )
         )
     shown = command("apps", "list").stdout
-    for text in ("studio", CLIENT_ID, "label", "50", f"{until:%Y-%m-%d %H:%M}", "QUOTA_EXC", "audio_f"):
+    for text in (
+        "studio",
+        CLIENT_ID,
+        "label",
+        "50",
+        "0 of 700",
+        f"{until:%Y-%m-%d %H:%M}",
+        "QUOTA_EXC",
+        "audio_f",
+    ):
         assert text in shown
     [app] = as_json(command("apps", "list", "--json"))["apps"]
     assert (app["name"], app["has_secret"], app["accounts"]) == ("studio", True, 0)

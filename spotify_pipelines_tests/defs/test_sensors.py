@@ -12,7 +12,16 @@ from spotify_pipelines.defs.resources import PostgresResource
 from spotify_pipelines.defs.sensors import build_sensors
 from spotify_pipelines.settings import World
 from spotify_pipelines.store.database import Database, create_database_engine
-from spotify_pipelines.store.tables import Account, Album, AlbumSource, Base, Playlist, SpotifyApp, Track
+from spotify_pipelines.store.tables import (
+    Account,
+    Album,
+    AlbumSource,
+    ApiCalls,
+    Base,
+    Playlist,
+    SpotifyApp,
+    Track,
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,25 @@ def test_one_app_that_may_be_called_is_enough(tick: Tick, database: Database) ->
     other = SpotifyApp(name="label", client_id="c2")
     save(database, an_app(cooldown_until=soon(hours=13)), other, queued(next_attempt_at=soon(minutes=-1)))
     assert len(tick("albums_queued").runs) == 1
+
+
+@pytest.mark.parametrize(("budget", "fires"), [(None, True), (4, True), (3, False), (1, False)])
+def test_albums_wait_for_tomorrows_budget(
+    tick: Tick, database: Database, budget: int | None, fires: bool
+) -> None:
+    app, banned = (
+        an_app(calls_per_day=budget),
+        SpotifyApp(name="b", client_id="b", cooldown_until=soon(hours=1)),
+    )
+    save(database, app, banned, queued(next_attempt_at=soon(minutes=-1)))
+    save(
+        database,
+        ApiCalls(run_id="r", use_case="ingest", app_id=app.id, endpoint="GET /albums", calls=3),
+        ApiCalls(run_id="r", use_case="ingest", app_id=app.id, endpoint="accounts: POST /api/token", calls=9),
+    )
+    ticked = tick("albums_queued")
+    assert bool(ticked.runs) is fires
+    assert fires or "budgets are spent until" in str(ticked.skipped)
 
 
 @pytest.mark.parametrize(

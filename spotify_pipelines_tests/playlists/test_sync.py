@@ -15,7 +15,8 @@ from sqlalchemy import select, update
 from spotify_pipelines.playlists.call_plan import SETTLE_WINDOW
 from spotify_pipelines.playlists.policies import parse_policies
 from spotify_pipelines.playlists.templates import find_marker
-from spotify_pipelines.store.tables import ApiCalls, Playlist, SyncIntent, Track
+from spotify_pipelines.store.calls import midnight
+from spotify_pipelines.store.tables import ApiCalls, Playlist, SpotifyApp, SyncIntent, Track
 from spotify_pipelines_tests.playlists.studio import TWO_POLICIES, Studio
 
 LIST = "GET /v1/me/playlists"
@@ -535,6 +536,37 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(studio: Studio
     assert sum(int(row["calls"] or 0) for row in report.rows) == 12
     assert studio.requests() == []
     assert studio.fingerprint() == before
+
+
+async def test_what_goes_beyond_the_days_budget_is_put_off_before_anything_is_called(studio: Studio) -> None:
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    _set_budget(studio, 5)
+    drawn = {draw.playlist_id: (draw.created_at, draw.id) for draw in studio.snapshots()}
+    first = sorted(drawn, key=lambda playlist_id: (drawn[playlist_id][0], playlist_id))[:2]
+
+    told = await studio.sync(dry_run=True)
+    report = await studio.sync()
+
+    assert (told.changed, len(told.deferred), told.minimum_calls) == (2, 4, 4)
+    assert (report.changed, len(report.deferred), report.calls, report.minimum_calls) == (2, 4, 4, 4)
+    assert sorted(each.id for each in studio.playlists() if each.spotify_id) == sorted(first)
+    tomorrow = midnight(studio.now(), days=1)
+    assert {(each.until, "budget of the app 'office'" in each.reason) for each in report.deferred} == {
+        (tomorrow, True)
+    }
+    again = await studio.sync()
+    assert (again.changed, len(again.deferred), again.calls) == (0, 4, 0)
+
+    _set_budget(studio, 12)
+    rest = await studio.sync()
+    assert (rest.changed, rest.deferred, rest.calls) == (4, [], 8)
+
+
+def _set_budget(studio: Studio, calls: int) -> None:
+    with studio.database.transaction() as session:
+        session.execute(update(SpotifyApp).values(calls_per_day=calls))
 
 
 async def test_a_run_can_be_narrowed(studio: Studio) -> None:
