@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     capability_days: int = Field(
         30, ge=1, description="What was found out about an app is tried again after so many days"
     )
+    album_stale_days: int | None = Field(
+        None, ge=1, description="Known albums are read again after so many days; by default never"
+    )
     ingest_max_attempts: int = Field(5, ge=1, description="Tries until an album URL becomes a dead letter")
     max_parallel_accounts: int = Field(16, ge=1, description="Accounts worked on at once in one run")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")

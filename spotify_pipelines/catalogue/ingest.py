@@ -54,6 +54,7 @@ async def ingest_albums(
     album_ids: Collection[str] = (),
     limit: int | None = None,
     force: bool = False,
+    stale_days: int | None = None,
     max_attempts: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -69,11 +70,21 @@ async def ingest_albums(
         album_ids: only these albums of the queue; empty: all.
         limit: at most so many albums.
         force: read albums again that are known, and those that were given up.
+        stale_days: albums that were read so many days ago are queued again, behind those that wait; None: never.
         progress: called with (albums settled, albums in all).
     """
     report = Report("albums")
     _enqueue(database, urls, report, now())
-    plan = _plan(database, report, now=now(), album_ids=album_ids, limit=limit, force=force)
+    read_before = now() - timedelta(days=stale_days) if stale_days else None
+    plan = _plan(
+        database,
+        report,
+        now=now(),
+        album_ids=album_ids,
+        limit=limit,
+        force=force,
+        read_before=read_before,
+    )
     plan = _within_budget(database, catalogue, report, plan, now())
     with calls.child() as mine:
         reading = _Reading(database, catalogue, run_id, now, force, max_attempts, report, len(plan), progress)
@@ -112,11 +123,16 @@ def _plan(
     album_ids: Collection[str],
     limit: int | None,
     force: bool,
+    read_before: datetime | None,
 ) -> list[str]:
-    """The albums to be read; those that are known already are settled on the way."""
+    """The albums to be read; those that are known already, and not stale, are settled on the way."""
+    only = album_ids or None
     with database.transaction() as session:
-        known = 0 if force else queue.mark_known(session, now=now)
-        plan = queue.due(session, now=now, limit=limit, only=album_ids or None, force=force)
+        if read_before is not None and (stale := queue.requeue(session, read_before, now=now, only=only)):
+            report.counts |= {"stale": stale}
+            log.info("album.stale", albums=stale)
+        known = 0 if force else queue.mark_known(session, now=now, read_before=read_before)
+        plan = queue.due(session, now=now, limit=limit, only=only, force=force)
     report.requested += known + len(plan)
     report.unchanged += known
     return plan

@@ -70,6 +70,9 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     feature_sources: list[str] = Field(description="Where audio features come from, in order")
     feature_retry_days: int = Field(description="A missing feature is asked for again after so many days")
     capability_days: int = Field(description="What was found out about an app holds for so many days")
+    album_stale_days: int | None = Field(
+        default=None, description="Known albums are read again after so many days; null: never"
+    )
     ingest_max_attempts: int = Field(description="Tries until an album becomes a dead letter")
     app_calls_per_30s: int = Field(
         description="Calls of one app in 30 seconds, unless the app says otherwise"
@@ -91,6 +94,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             feature_sources=self.feature_sources,
             feature_retry_days=self.feature_retry_days,
             capability_days=self.capability_days,
+            album_stale_days=self.album_stale_days,
             ingest_max_attempts=self.ingest_max_attempts,
             app_calls_per_30s=self.app_calls_per_30s,
             account_calls_per_30s=self.account_calls_per_30s,
@@ -126,6 +130,7 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  
             feature_sources=settings.feature_sources,
             feature_retry_days=settings.feature_retry_days,
             capability_days=settings.capability_days,
+            album_stale_days=settings.album_stale_days,
             ingest_max_attempts=settings.ingest_max_attempts,
             app_calls_per_30s=settings.app_calls_per_30s,
             account_calls_per_30s=settings.account_calls_per_30s,

@@ -38,6 +38,7 @@ __all__ = [
     "listing",
     "mark_known",
     "release",
+    "requeue",
     "retry",
     "retry_delay",
     "status_counts",
@@ -111,9 +112,23 @@ def enqueue(session: Session, albums: Sequence[tuple[str, str]], *, now: datetim
     return QueueCounts(added=counts.inserted, known=counts.unchanged)
 
 
-def mark_known(session: Session, *, now: datetime) -> int:
-    """Mark queued albums that are in the catalogue already as ingested, without any call; answers how many."""
-    known = exists().where(Album.id == AlbumSource.album_id)
+def requeue(
+    session: Session, read_before: datetime, *, now: datetime, only: Collection[str] | None = None
+) -> int:
+    """Queue albums again that were last read before that time, behind all that wait; answers how many."""
+    stale = exists().where(Album.id == AlbumSource.album_id, Album.read_at < read_before)
+    query = update(AlbumSource).where(AlbumSource.status == "ingested", stale)
+    if only is not None:
+        query = query.where(AlbumSource.album_id.in_(only))
+    return _rows_changed(session, query.values(status="queued", next_attempt_at=now))
+
+
+def mark_known(session: Session, *, now: datetime, read_before: datetime | None = None) -> int:
+    """Mark queued albums that are in the catalogue already as ingested, without any call; answers how many.
+
+    Not those that were last read before ``read_before``.
+    """
+    known = _in_catalogue(read_before)
     return _rows_changed(
         session,
         update(AlbumSource)
@@ -253,6 +268,12 @@ def failed(
         )
     )
     return Attempt(attempts, final, next_attempt_at)
+
+
+def _in_catalogue(read_before: datetime | None) -> ColumnElement[bool]:
+    """Whether an album of the queue is known, and was read after that time if one is given."""
+    known = exists().where(Album.id == AlbumSource.album_id)
+    return known if read_before is None else known.where(Album.read_at >= read_before)
 
 
 def retry_delay(attempts: int) -> timedelta:

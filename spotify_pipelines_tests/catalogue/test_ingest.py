@@ -378,6 +378,41 @@ async def test_what_goes_beyond_the_days_budget_is_put_off_and_the_queues_head_i
     assert (report.changed, report.deferred, report.calls) == (3, [], 1)
 
 
+async def test_known_albums_are_read_again_only_when_they_are_stale_by_the_setting(shop: Shop) -> None:
+    ids = album_ids(shop, 4)
+    shop.enqueue(ids[:2])
+    await shop.ingest(stale_days=10)
+    shop.clock.forward(days=6)
+    shop.enqueue(ids[2:3])
+    await shop.ingest(stale_days=10)
+    before = {id_: album.read_at for id_, album in shop.stored_albums().items()}
+
+    shop.clock.forward(days=6)
+    shop.enqueue(ids[3:])
+    assert (await shop.ingest(stale_days=10, album_ids=ids[2:3])).calls == 0
+    report = await shop.ingest(stale_days=10)
+    after = {id_: album.read_at for id_, album in shop.stored_albums().items()}
+
+    assert (report.requested, report.changed, report.counts) == (3, 3, {"stale": 2})
+    assert {id_ for id_ in before if after[id_] != before[id_]} == set(ids[:2])
+    assert shop.statuses() == {"ingested": 4}
+    shop.clock.forward(days=3650)
+    assert (await shop.ingest()).requested == 0
+
+
+async def test_a_stale_album_that_is_gone_stays_in_the_catalogue(shop: Shop) -> None:
+    [album] = album_ids(shop, 1)
+    shop.enqueue([album])
+    await shop.ingest()
+    shop.clock.forward(days=11)
+    break_album(shop, album, status=404)
+    report = await shop.ingest(stale_days=10)
+    assert [failure.final for failure in report.failed] == [True]
+    assert shop.statuses() == {"dead": 1}
+    assert set(shop.stored_albums()) == {album}
+    assert (await shop.ingest(stale_days=10)).requested == 0
+
+
 def set_budget(shop: Shop, calls: int) -> None:
     with shop.database.transaction() as session:
         session.execute(update(SpotifyApp).values(calls_per_day=calls))

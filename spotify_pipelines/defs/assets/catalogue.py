@@ -105,6 +105,7 @@ def albums(context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: Spo
             album_ids=config.album_ids,
             limit=config.limit,
             force=config.force,
+            stale_days=session.settings.album_stale_days,
             max_attempts=session.settings.ingest_max_attempts,
             progress=progress_lines(context, "albums"),
         )
