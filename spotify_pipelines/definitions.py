@@ -29,7 +29,7 @@ def definitions() -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=build_jobs(settings.world),
         schedules=build_schedules(),
-        sensors=[*build_sensors(), *build_history_sensors()],
+        sensors=[*build_sensors(feature_sources=bool(settings.feature_sources)), *build_history_sensors()],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

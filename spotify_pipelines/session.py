@@ -62,15 +62,13 @@ class SpotifySession:
         return None if app_id is None else self.client.as_app(app_id)
 
     def feature_sources(self) -> list[FeatureSource]:
-        """Where audio features come from, in order; none where no app is registered.
+        """Where audio features come from, in order; without Spotify's own where no app is registered.
 
         Raises:
             SettingsError: the setting names a source that does not exist.
         """
-        app_id = self._reading_app()
-        if app_id is None:
-            return []
-        return build_sources(self.settings.feature_sources, client=self.client, app_id=app_id)
+        names = self.settings.feature_sources
+        return build_sources(names, client=self.client, app_id=self._reading_app())
 
     def count(self, model: type[Base], *conditions: ColumnElement[bool]) -> int:
         """Rows of a table for which all ``conditions`` hold."""

@@ -53,12 +53,16 @@ _WATCHES = (
 )
 
 
-def build_sensors() -> list[dg.SensorDefinition]:
-    """One sensor per question."""
-    return [_sensor(watch) for watch in _WATCHES]
+def build_sensors(*, feature_sources: bool = True) -> list[dg.SensorDefinition]:
+    """One sensor per question; without any source of features, the one for them has nothing to start."""
+    no_sources = "No source of audio features is configured (SPOTIFY_PIPELINES_FEATURE_SOURCES)."
+    return [
+        _sensor(watch, None if feature_sources or watch.question is not features_due else no_sources)
+        for watch in _WATCHES
+    ]
 
 
-def _sensor(watch: _Watch) -> dg.SensorDefinition:
+def _sensor(watch: _Watch, idle: str | None) -> dg.SensorDefinition:
     @dg.sensor(
         name=watch.name,
         job_name=watch.job,
@@ -69,6 +73,8 @@ def _sensor(watch: _Watch) -> dg.SensorDefinition:
     def look(
         context: dg.SensorEvaluationContext, postgres: PostgresResource
     ) -> dg.RunRequest | dg.SkipReason:
+        if idle is not None:
+            return dg.SkipReason(idle)
         now = datetime.now(UTC)
         with postgres.open() as database, database.transaction() as session:
             due = watch.question(session, now)

@@ -183,21 +183,22 @@ class CsvFeatures:
         return _answer(ids, self._rows, f"not in {self._path.name}")
 
 
-def build_sources(names: Sequence[str], *, client: SpotifyClient, app_id: int) -> list[FeatureSource]:
+def build_sources(names: Sequence[str], *, client: SpotifyClient, app_id: int | None) -> list[FeatureSource]:
     """The sources that ``settings.feature_sources`` names, in order: ``spotify``, ``reccobeats``,
     ``csv:PATH``.
 
-    No source at all is a supported state.
+    No source at all is a supported state. Without an app Spotify's own is left out; the others need none.
 
     Raises:
         SettingsError: an unknown name, or a CSV file that is missing or lacks columns.
     """
-    return [_build(name, client, app_id) for name in dict.fromkeys(names)]
+    found = (_build(name, client, app_id) for name in dict.fromkeys(names))
+    return [source for source in found if source is not None]
 
 
-def _build(name: str, client: SpotifyClient, app_id: int) -> FeatureSource:
+def _build(name: str, client: SpotifyClient, app_id: int | None) -> FeatureSource | None:
     if name == "spotify":
-        return SpotifyFeatures(client.as_app(app_id))
+        return None if app_id is None else SpotifyFeatures(client.as_app(app_id))
     if name == "reccobeats":
         return ReccoBeatsFeatures(client)
     if name.startswith("csv:") and name != "csv:":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.errors import Unavailable
 from spotify_pipelines.spotify.features import FeatureAnswer, FeatureSource, SourceUnavailable
 from spotify_pipelines.spotify.models import FeatureSet
+from spotify_pipelines.spotify.ports import AUDIO_FEATURES
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.queries import catalogue_counts
 from spotify_pipelines.store.tables import Album, ApiCalls, Track
@@ -141,6 +143,28 @@ async def test_an_app_without_spotifys_features_finds_that_out_by_one_call(shop:
     shop.clock.forward(days=14)
     await shop.features("spotify", "reccobeats")
     assert len(shop.requests("/v1/audio-features")) == 1, "known from the first time on"
+
+
+async def test_after_spotifys_403_the_other_sources_are_asked_in_their_order(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.simulator.control.add_client(CLIENT_ID, SECRET, limit=UNLIMITED, regime="development")
+    tracks = await stocked(shop, 20)
+    file = tmp_path / "own.csv"
+    file.write_text("track_id,tempo\n" + "".join(f"{track},101.5\n" for track in shop.stored_tracks()))
+
+    report = await shop.features("spotify", "reccobeats", f"csv:{file}")
+
+    assert (report.changed, report.unchanged) == (tracks, 0)
+    found = {track.features_source for track in shop.stored_tracks().values()}
+    assert found == {"reccobeats", "csv"}, "the file is asked for what ReccoBeats does not know"
+    [note] = report.notes
+    assert "no audio features to this app" in note
+    [(capability, available, evidence)] = [
+        each for each in shop.desk.apps.evidence if each[0] == AUDIO_FEATURES
+    ]
+    assert (capability, available) == (AUDIO_FEATURES, False)
+    assert "403" in evidence
 
 
 async def test_a_ban_defers_what_is_left_and_forgets_nothing(shop: Shop) -> None:

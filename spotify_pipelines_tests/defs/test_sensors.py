@@ -189,6 +189,18 @@ def test_tracks_without_features_start_the_features_job(
     assert bool(tick("tracks_without_features").runs) is fires
 
 
+def test_without_a_source_of_features_no_track_starts_anything(database: Database, database_url: str) -> None:
+    save(database, an_album(), a_track())
+    postgres = PostgresResource(url=database_url, world=World.SANDBOX)
+    for sensor in build_sensors(feature_sources=False):
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance, resources={"postgres": postgres})
+            ticked = sensor.evaluate_tick(context)
+        assert not ticked.run_requests
+        if sensor.name == "tracks_without_features":
+            assert "FEATURE_SOURCES" in str(ticked.skip_message)
+
+
 @pytest.mark.parametrize(
     ("fields", "fires"),
     [

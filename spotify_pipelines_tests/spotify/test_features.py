@@ -247,6 +247,19 @@ async def test_sources_come_in_the_order_named_each_once(desk: Desk, tmp_path: P
 
     assert [source.name for source in sources] == ["reccobeats", "csv", "spotify"]
     assert build_sources([], client=desk.client, app_id=APP) == []
+    without_app = build_sources(["spotify", "reccobeats"], client=desk.client, app_id=None)
+    assert [source.name for source in without_app] == ["reccobeats"]
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("", []), (" , ", []), ("csv:a.csv, spotify", ["csv:a.csv", "spotify"])],
+)
+def test_sources_are_named_by_a_setting_that_may_be_empty(
+    monkeypatch: pytest.MonkeyPatch, value: str, names: list[str]
+) -> None:
+    monkeypatch.setenv("SPOTIFY_PIPELINES_FEATURE_SOURCES", value)
+    assert Settings(_env_file=None).feature_sources == names
 
 
 @pytest.mark.parametrize(
