@@ -23,6 +23,8 @@ from spotify_pipelines.cli.output import Exit, console, plain, print_json, print
 from spotify_pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spotify_pipelines.accounts.connect import Desk
     from spotify_pipelines.accounts.registry import AccountStanding, AppStanding
     from spotify_pipelines.accounts.vault import Vault
@@ -132,7 +134,7 @@ def list_apps(as_json: _Json = False) -> None:
     print_table(
         (
             *("App", "Client id", "Accounts", "Developer", "Calls/30 s", "Calls today"),
-            *("No calls before (UTC)", "Because", "Lacks"),
+            *("No calls before (UTC)", "Because"),
         ),
         [
             (
@@ -144,11 +146,11 @@ def list_apps(as_json: _Json = False) -> None:
                 f"{app.calls_today} of {app.calls_per_day}" if app.calls_per_day else app.calls_today,
                 _time(app.cooldown_until),
                 app.cooldown_reason,
-                _lacks(app, now),
             )
             for app in apps
         ],
     )
+    _print_capabilities(apps, now)
 
 
 def probe_app(
@@ -381,13 +383,23 @@ def _vault(settings: Settings) -> "Vault":
     return Vault(key.get_secret_value() for key in settings.vault_keys)
 
 
-def _lacks(app: "AppStanding", now: datetime) -> str:
-    """What the app may not do as far as is known, and when that is tried again."""
-    return ", ".join(
-        f"{name} (until {finding.expires_at:%Y-%m-%d})" if finding.expires_at else name
+def _print_capabilities(apps: "Sequence[AppStanding]", now: datetime) -> None:
+    """What Spotify grants each app as far as it was found out, by what evidence, and until when that is believed."""
+    rows = [
+        (
+            app.name,
+            name,
+            ("yes" if finding.available else "no") if finding.holds(now) else "to be found out again",
+            _time(finding.at),
+            _time(finding.expires_at),
+            finding.evidence,
+        )
+        for app in apps
         for name, finding in sorted(app.capabilities.items())
-        if not finding.available and finding.holds(now)
-    )
+    ]
+    if rows:
+        typer.echo()
+        print_table(("App", "Capability", "Granted", "Found (UTC)", "Believed until (UTC)", "Evidence"), rows)
 
 
 def _time(time: datetime | None) -> str | None:

@@ -195,8 +195,9 @@ def test_a_probe_finds_out_what_spotify_grants_an_app(
         at, expires = (datetime.fromisoformat(each[name]) for name in ("at", "expires_at"))
         assert expires - at == timedelta(days=30)
         assert "answered a probe" in each["evidence"] or "status 40" in each["evidence"]
-    lacking = "audio_features (until" in command("apps", "list").stdout
-    assert lacking == (not granted)
+    shown = [line.split() for line in command("apps", "list").stdout.splitlines()]
+    granted_as = {line[1]: line[2] for line in shown if line[1:2] and line[1] in found}
+    assert granted_as == dict.fromkeys(found, "yes" if granted else "no")
     with database.transaction() as session:
         rows = session.scalars(select(ApiCalls).where(ApiCalls.app_id.is_not(None))).all()
         asked = {row.endpoint: (row.calls, row.minimum) for row in rows if ": " not in row.endpoint}
