@@ -132,7 +132,7 @@ def _plan(
             report.counts |= {"stale": stale}
             log.info("album.stale", albums=stale)
         known = 0 if force else queue.mark_known(session, now=now, read_before=read_before)
-        plan = queue.due(session, now=now, limit=limit, only=only, force=force)
+        plan = queue.due(session, now=now, limit=limit, only=only, force=force, read_before=read_before)
     report.requested += known + len(plan)
     report.unchanged += known
     return plan

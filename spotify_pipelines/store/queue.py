@@ -144,16 +144,20 @@ def due(
     limit: int | None = None,
     only: Collection[str] | None = None,
     force: bool = False,
+    read_before: datetime | None = None,
 ) -> list[str]:
     """Album ids to be read now, longest waiting first.
 
-    Albums whose tracks are still to be read are not among them: what failed is the reading of those. ``force``
-    takes albums in any state, dead letters and ingested ones included.
+    Albums whose tracks are still to be read are not among them, unless they were last read before
+    ``read_before``: what failed is the reading of those. ``force`` takes albums in any state, dead letters and
+    ingested ones included.
     """
     query = select(AlbumSource.album_id).order_by(AlbumSource.next_attempt_at, AlbumSource.id).limit(limit)
     if not force:
         # One that is complete and failed nevertheless was being read again, by force.
         lacks_tracks = exists().where(Album.id == AlbumSource.album_id, Album.tracks_read_at.is_(None))
+        if read_before is not None:
+            lacks_tracks = lacks_tracks.where(Album.read_at >= read_before)
         query = query.where(AlbumSource.status.in_(_OPEN), AlbumSource.next_attempt_at <= now, ~lacks_tracks)
     if only is not None:
         query = query.where(AlbumSource.album_id.in_(only))
