@@ -75,8 +75,6 @@ class TrackItem(_Answer):
         is_playable: None where the regime or a missing market leaves it open.
     """
 
-    WORKED_OUT = ("relinked_id",)
-
     id: str
     name: str = ""
     artists: list[ArtistRef] = Field(default_factory=list)
@@ -89,6 +87,9 @@ class TrackItem(_Answer):
 
     @classmethod
     def _adapt(cls, data: dict[str, Any]) -> dict[str, Any]:
+        # Tracks that came with an album are stored in this form, and come back with it.
+        if not isinstance(data.get("relinked_id"), str):
+            data.pop("relinked_id", None)
         return _without_nulls(_as_asked_for(data), "artists")
 
 

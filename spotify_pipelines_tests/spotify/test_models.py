@@ -135,6 +135,12 @@ def test_a_relinked_track_keeps_the_id_that_was_asked_for() -> None:
     assert (entry.track_id, entry.uri) == ("t1", "spotify:track:t1")
 
 
+def test_a_relinked_track_survives_being_stored() -> None:
+    track = TrackItem.model_validate({**TRACK, "id": "t2", "linked_from": {"id": "t1"}})
+
+    assert TrackItem.model_validate(track.model_dump(exclude_none=True)) == track
+
+
 def test_tracks_without_an_id_are_left_out_of_a_page() -> None:
     page = TrackPage.model_validate({"items": [None, {"id": None, "name": "x"}, TRACK], "total": 3})
 
