@@ -31,7 +31,8 @@ from spotify_pipelines import services
 from spotify_pipelines.accounts.registry import add_app, save_account
 from spotify_pipelines.accounts.vault import Vault, new_key
 from spotify_pipelines.catalogue.features import fetch_features
-from spotify_pipelines.catalogue.ingest import ingest_albums, read_tracks
+from spotify_pipelines.catalogue.ingest import ingest_albums
+from spotify_pipelines.catalogue.tracks import read_tracks
 from spotify_pipelines.observability.logs import configure_logging
 from spotify_pipelines.playlists.apply import apply_policies
 from spotify_pipelines.playlists.plan import plan_playlists
