@@ -125,6 +125,10 @@ async def _audio_features(stage: Stage) -> None:
         assert stage.apps.known.capabilities == {"audio_features": False}
 
 
+async def _probe(stage: Stage) -> None:
+    assert len(set((await stage.catalogue.probe()).values())) == 1, "a regime has all of it or nothing"
+
+
 async def _me(stage: Stage) -> None:
     assert (await stage.playlists.me()).id == "user1"
 
@@ -173,6 +177,7 @@ USES: dict[Callable[..., object], Callable[[Stage], Awaitable[None]]] = {
     CatalogueApi.albums: _albums,
     CatalogueApi.album_tracks: _album_tracks,
     CatalogueApi.audio_features: _audio_features,
+    CatalogueApi.probe: _probe,
     PlaylistApi.me: _me,
     PlaylistApi.my_playlists: _my_playlists,
     PlaylistApi.create_playlist: _create_playlist,
