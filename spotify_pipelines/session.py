@@ -103,7 +103,8 @@ async def open_session(
         VaultError: a key has the wrong shape.
     """
     calls = CallLog()
-    limiter = Limiter(redis_client, settings.key_prefix)
+    apps = DatabaseApps(database, clock=clock, capability_days=settings.capability_days)
+    limiter = Limiter(redis_client, settings.key_prefix, max_processes=settings.max_processes, memory=apps)
     vault = Vault(key.get_secret_value() for key in settings.vault_keys)
     async with TokenEndpoint.open(
         settings, redis=redis_client, calls=calls, clock=clock, limiter=limiter
@@ -114,7 +115,7 @@ async def open_session(
                 settings,
                 redis=redis_client,
                 credentials=credentials,
-                apps=DatabaseApps(database, clock=clock, capability_days=settings.capability_days),
+                apps=apps,
                 calls=calls,
                 clock=clock,
                 limiter=limiter,
@@ -132,3 +133,4 @@ async def open_session(
                 yield SpotifySession(settings, database, client, credentials, calls, desk)
         finally:
             await credentials.aclose()
+            await limiter.aclose()

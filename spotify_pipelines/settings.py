@@ -69,8 +69,13 @@ class Settings(BaseSettings):
         default_factory=list, description="Fernet keys, comma separated; the first encrypts, all decrypt"
     )
 
-    app_calls_per_30s: int = Field(
-        90, ge=1, description="Calls of one app in 30 seconds, unless the app says otherwise"
+    app_calls_per_30s: int | None = Field(
+        None,
+        ge=1,
+        description="Calls of one app in 30 seconds, unless the app says otherwise; unset: found out",
+    )
+    max_processes: int = Field(
+        4, ge=1, description="Processes that may call at once; each takes that part of a limit without Redis"
     )
     account_calls_per_30s: int = Field(60, ge=1, description="Calls of one account in 30 seconds")
     request_timeout: float = Field(20.0, gt=0)

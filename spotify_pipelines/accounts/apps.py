@@ -1,19 +1,21 @@
 """What the client asks about apps before every call, answered from memory; what it finds out, stored at once.
 
-What belongs here: the client's port ``Apps`` over PostgreSQL. What does not: tokens (``credentials``),
-probing. A cooldown that another process stored is known here within two seconds; in between the shared
-limiter holds.
+What belongs here: the client's ports ``Apps`` and ``LimitMemory`` over PostgreSQL. What does not: tokens
+(``credentials``), probing. A cooldown that another process stored is known here within two seconds; in
+between the shared limiter holds.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
 from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings, in_force
 from spotify_pipelines.accounts.registry import RegistryError
 from spotify_pipelines.spotify.errors import QuotaExceeded
+from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.store import accounts as queries
 from spotify_pipelines.store.cooldowns import save_cooldown
@@ -112,6 +114,30 @@ class DatabaseApps:
             reason=ban.said or ban.message,
         )
         self._read()
+
+    def learned_limit(self, app_id: int) -> LearnedLimit | None:
+        """What was learned of the app's rate limit, whoever learned it."""
+        with self._database.transaction() as session:
+            row = queries.learned_limit(session, app_id)
+            if row is None or row.mode not in set(Mode):
+                return None
+            probe_at = row.probe_at.timestamp() if row.probe_at else None
+            now = self._clock().timestamp()
+            return LearnedLimit.restored(row.calls_per_30s, Mode(row.mode), row.probed_from, probe_at, now)
+
+    def record_learned_limit(self, app_id: int, learned: LearnedLimit, evidence: Mapping[str, Any]) -> None:
+        """Store what was learned, with what it was concluded from."""
+        with self._database.transaction() as session:
+            queries.put_learned_limit(
+                session,
+                app_id,
+                calls_per_30s=learned.limit,
+                mode=learned.mode.value,
+                probed_from=learned.probed_from,
+                probe_at=datetime.fromtimestamp(learned.probe_at, UTC) if learned.probe_at else None,
+                evidence=dict(evidence),
+            )
+        _log.info("app.limit_learned", app_id=app_id, limit=round(learned.limit, 1), mode=learned.mode.value)
 
     def _read(self) -> None:
         with self._database.transaction() as session:

@@ -23,10 +23,10 @@ from spotify_pipelines.settings import Settings
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import SpotifyClient
 from spotify_pipelines.spotify.errors import AuthorizationLost, LostReason, SpotifyError
-from spotify_pipelines.spotify.limiter import CallLimiter
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import AuthorizationRequest, TokenEndpoint, TokenGrant
 from spotify_pipelines.spotify.ports import AppProfile
+from spotify_pipelines.spotify.turns import CallLimiter
 from spotify_pipelines.store.database import Database
 
 __all__ = ["ConnectError", "ConsentDeclined", "Desk", "code_from_redirect", "complete_authorization"]

@@ -22,6 +22,8 @@ __all__ = ["REDIRECT_URI", "SANDBOX_APP", "connect_sandbox"]
 REDIRECT_URI = "http://127.0.0.1:8910/callback"
 """Where consent pages send the browser back to by default."""
 SANDBOX_APP = "sandbox"
+CALLS_PER_30S = 300
+"""What the simulator grants the app. It is known, so nothing has to be found out first."""
 _NAMES = ("Harbour Lights", "Night Market", "Paper Planes", "Second Floor", "Slow Tides")
 
 
@@ -80,14 +82,26 @@ def _prepare(desk: Desk, users: dict[str, str], regime: str) -> tuple[int, str]:
     client_id, secret = known.client_id if known else secrets.token_hex(16), secrets.token_hex(16)
     try:
         with SimulatorControl(desk.settings.require_spotify_accounts_url()) as control:
-            control.add_client(client_id, secret, name="Sandbox", regime=regime, redirect_uris=[REDIRECT_URI])
+            control.add_client(
+                client_id,
+                secret,
+                name="Sandbox",
+                regime=regime,
+                redirect_uris=[REDIRECT_URI],
+                limit=CALLS_PER_30S,
+            )
             for user, name in users.items():
                 control.add_user(user, display_name=name)
     except ControlError as error:
         raise ConnectError(f"The simulator refused the sandbox's accounts. {error}") from error
     with desk.database.transaction() as session:
         app = add_app(
-            session, desk.vault, name=SANDBOX_APP, client_id=client_id, client_secret=SecretStr(secret)
+            session,
+            desk.vault,
+            name=SANDBOX_APP,
+            client_id=client_id,
+            client_secret=SecretStr(secret),
+            calls_per_30s=CALLS_PER_30S,
         )
         return app.id, client_id
 

@@ -74,9 +74,10 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         default=None, description="Known albums are read again after so many days; null: never"
     )
     ingest_max_attempts: int = Field(description="Tries until an album becomes a dead letter")
-    app_calls_per_30s: int = Field(
-        description="Calls of one app in 30 seconds, unless the app says otherwise"
+    app_calls_per_30s: int | None = Field(
+        description="Calls of one app in 30 seconds, unless the app says otherwise; null: found out"
     )
+    max_processes: int = Field(description="Processes that may call at once")
     account_calls_per_30s: int = Field(description="Calls of one account in 30 seconds")
     max_parallel_accounts: int = Field(description="Accounts worked on at once in one run")
     request_timeout: float = Field(description="Seconds until a call is given up")
@@ -97,6 +98,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             album_stale_days=self.album_stale_days,
             ingest_max_attempts=self.ingest_max_attempts,
             app_calls_per_30s=self.app_calls_per_30s,
+            max_processes=self.max_processes,
             account_calls_per_30s=self.account_calls_per_30s,
             max_parallel_accounts=self.max_parallel_accounts,
             request_timeout=self.request_timeout,
@@ -133,6 +135,7 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  
             album_stale_days=settings.album_stale_days,
             ingest_max_attempts=settings.ingest_max_attempts,
             app_calls_per_30s=settings.app_calls_per_30s,
+            max_processes=settings.max_processes,
             account_calls_per_30s=settings.account_calls_per_30s,
             max_parallel_accounts=settings.max_parallel_accounts,
             request_timeout=settings.request_timeout,

@@ -23,12 +23,12 @@ from spotify_pipelines.spotify.errors import (
     SpotifyError,
     Unavailable,
 )
-from spotify_pipelines.spotify.limiter import CallLimiter, Slot
 from spotify_pipelines.spotify.retry import MAX_ATTEMPTS, GiveUp, Progress, Refresh, Retry, decide
 from spotify_pipelines.spotify.transport import BodyTooLarge, HttpTransport, Undelivered
+from spotify_pipelines.spotify.turns import CallLimiter, Fate, Slot, Turn
 from spotify_pipelines.spotify.verdict import Answer, Where, verdict
 
-__all__ = ["Caller", "Request", "Route", "Turn", "Verdict"]
+__all__ = ["Caller", "Request", "Route", "Verdict"]
 
 log = structlog.get_logger(__name__)
 
@@ -39,16 +39,6 @@ class Verdict(Protocol):
     def __call__(self, answer: Answer, where: Where, *, now: datetime) -> SpotifyError | None:
         """The error that the answer stands for; None for success."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Which buckets a call is drawn from; limits are calls in 30 seconds."""
-
-    app: str
-    app_limit: int
-    account: str | None = None
-    account_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,22 +167,28 @@ class _Call:
         # Told once: on later attempts the newer token is just the token.
         refused, self._refused = self._refused, None
         headers, token = await self._route.authorize(refused)
-        slot = await self._turn()
-        # A ban may have come while we waited for our turn.
-        self._route.check_cooldown(self._where)
-        outcome = await self._send(headers, slot)
+        limiter = self._caller.limiter
+        slot = await limiter.acquire(self._route.turn())
+        try:
+            # A ban may have come while we waited for our turn.
+            self._route.check_cooldown(self._where)
+        except SpotifyError:
+            await limiter.refund(slot)
+            raise
+        try:
+            outcome = await self._send(headers, slot)
+        except BaseException:
+            # Cancelled while in flight: it may have arrived.
+            await limiter.answered(slot, Fate.LOST)
+            raise
+        if not isinstance(outcome, RateLimited):
+            await limiter.answered(slot, _fate(outcome))
         if isinstance(outcome, Answer):
             return outcome
         if isinstance(outcome, QuotaExceeded):
             log.warning("spotify.quota_exceeded", until=outcome.until.isoformat(), **self._who())
             self._route.on_quota(outcome)
-        raise await self._next_step(outcome, token)
-
-    async def _turn(self) -> Slot:
-        turn = self._route.turn()
-        return await self._caller.limiter.acquire(
-            app=turn.app, app_limit=turn.app_limit, account=turn.account, account_limit=turn.account_limit
-        )
+        raise await self._next_step(outcome, token, slot)
 
     async def _send(self, headers: Mapping[str, str], slot: Slot) -> Answer | SpotifyError:
         self._where = replace(self._where, attempts=self._where.attempts + 1, status=None, request_id=None)
@@ -230,14 +226,14 @@ class _Call:
             limited=self._progress.limited + (outcome is Outcome.LIMITED),
         )
 
-    async def _next_step(self, error: SpotifyError, token: str | None) -> Exception:
+    async def _next_step(self, error: SpotifyError, token: str | None, slot: Slot) -> Exception:
         """What to raise: the error that the caller gets, or ``_Again``."""
         decision = decide(
             error, repeatable=self._request.repeatable, progress=self._progress, rng=self._caller.rng
         )
         if not isinstance(decision, Refresh) and decision.pause is not None:
             log.warning("spotify.rate_limited", pause=round(decision.pause, 2), **self._who())
-            await self._caller.limiter.pause(self._route.turn().app, decision.pause)
+            await self._caller.limiter.answered(slot, Fate.REFUSED, pause=decision.pause)
         match decision:
             case GiveUp():
                 return decision.error
@@ -267,6 +263,14 @@ def _outcome(error: SpotifyError | None) -> Outcome:
     if error is None:
         return Outcome.OK
     return Outcome.LIMITED if isinstance(error, RateLimited | QuotaExceeded) else Outcome.ERROR
+
+
+def _fate(outcome: Answer | SpotifyError) -> Fate:
+    if isinstance(outcome, Answer):
+        return Fate.ANSWERED
+    # A quota says nothing about the rate, and neither does silence.
+    silent = isinstance(outcome, QuotaExceeded) or outcome.status is None
+    return Fate.LOST if silent else Fate.ANSWERED
 
 
 def _undelivered(failure: Undelivered, where: Where) -> Unavailable:

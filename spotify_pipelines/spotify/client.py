@@ -25,7 +25,7 @@ from spotify_pipelines.spotify.errors import (
     SpotifyError,
     Unavailable,
 )
-from spotify_pipelines.spotify.limiter import CallLimiter, Limiter
+from spotify_pipelines.spotify.limiter import Limiter
 from spotify_pipelines.spotify.models import (
     AlbumItem,
     FeatureSet,
@@ -47,6 +47,7 @@ from spotify_pipelines.spotify.ports import (
 from spotify_pipelines.spotify.retry import ambiguous
 from spotify_pipelines.spotify.routes import Routes, require_own_world
 from spotify_pipelines.spotify.transport import HttpTransport
+from spotify_pipelines.spotify.turns import CallLimiter
 from spotify_pipelines.spotify.verdict import Where, parse_json
 
 __all__ = ["CatalogueApi", "PlaylistApi", "SpotifyClient"]
@@ -485,7 +486,7 @@ class SpotifyClient:
         require_own_world(settings)
         live = settings.world is World.LIVE
         async with HttpTransport.open(time_limit=settings.request_timeout, use_proxies=live) as http:
-            turns = limiter or Limiter(redis, settings.key_prefix)
+            turns = limiter or Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
             caller = Caller(http, turns, calls if calls is not None else CallLog(), clock=clock)
             yield cls(caller, Routes(settings, credentials, apps, clock), apps)
 

@@ -1,19 +1,19 @@
-"""Whose turn it is: one token bucket per app and one per account, shared by all processes through Redis.
+"""Whose turn it is: calls queue per app, and turns come from Redis, which all processes share.
 
-What belongs here: booking a turn in all buckets or in none (one Lua call, on Redis' clock), waiting for it,
-pausing an app everywhere at once, and carrying on with a small local share while Redis is away. What does
-not: why a call is made, 429s and quota (``caller``), the arithmetic (``pace``).
+What belongs here: handing turns to waiting calls, telling what became of them, and carrying on with this process's
+own share while Redis is away. What does not: why a call is made, 429s and quota (``caller``); booking itself
+(``shared``, ``local``); which call is next (``waiting``); finding an unknown limit (``learning``).
 
-The rest of the package knows ``CallLimiter`` only: a limiter that learns the unpublished limit can take this
-place.
+A turn is asked for when it is due, never ahead: a pause has nothing to void, and a call that came late but is
+urgent gets it. One task per app asks, as long as anything waits or is to be told.
 """
 
 import asyncio
-import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import redis.asyncio
 import structlog
@@ -21,408 +21,273 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from spotify_pipelines.spotify.pace import Bucket, Pace
+from spotify_pipelines.spotify.learner import Learner
+from spotify_pipelines.spotify.local import LocalWindows
+from spotify_pipelines.spotify.pace import Pace
+from spotify_pipelines.spotify.ports import LimitMemory
+from spotify_pipelines.spotify.shared import CANDIDATES, Ask, Candidate, Done, Reply, SharedWindows
+from spotify_pipelines.spotify.turns import Fate, Slot, Turn
+from spotify_pipelines.spotify.waiting import Waiter, WaitingCalls
 
-__all__ = [
-    "Booking",
-    "Buckets",
-    "CallLimiter",
-    "Demand",
-    "Limiter",
-    "LocalBuckets",
-    "SharedBuckets",
-    "Slot",
-    "connect_redis",
-]
+__all__ = ["Limiter", "connect_redis"]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 REDIS_TIMEOUT = 0.5
-"""Seconds after which Redis counts as away; also how late a turn may be taken."""
+"""Seconds after which Redis counts as away."""
 REDIS_RETRY = 1.0
 """Seconds between two tries to reach Redis again."""
-SPREAD = 0.25
-"""Seconds a call may be held back by its account after its app was ready for it: part of ``pace.JITTER``."""
-LOCAL_SHARE = 0.25
-"""Part of a limit that one process takes while Redis is away; right for up to four processes."""
-HORIZON = 2.0
-"""Seconds that a booking may lie ahead, so that a pause or a cancellation wastes few."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A turn that has come: call now. ``waited`` is what it took, in seconds."""
-
-    app: str
-    account: str | None
-    waited: float
-
-
-class CallLimiter(Protocol):
-    """What the caller needs of a limiter."""
-
-    async def acquire(
-        self,
-        *,
-        app: str,
-        app_limit: int,
-        account: str | None = None,
-        account_limit: int | None = None,
-        horizon: float = HORIZON,
-    ) -> Slot:
-        """Wait for a turn in all buckets at once; limits are calls in 30 seconds."""
-        ...
-
-    async def pause(self, app: str, seconds: float) -> None:
-        """No call of the app in any process for so long; then it starts slowly."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """A turn wanted: the app's bucket, and the account's where the call is made for one."""
-
-    app: str
-    app_pace: Pace
-    account: str | None
-    account_pace: Pace | None
-    horizon: float
-
-    @property
-    def paces(self) -> list[Pace]:
-        """The paces of all buckets, the app's first."""
-        return [self.app_pace] if self.account_pace is None else [self.app_pace, self.account_pace]
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """The answer to a demand.
-
-    Attributes:
-        granted: the turn is booked, ``wait`` seconds from now; else nothing is booked: ask again after
-        ``wait``. generation: the app's generation; the booking is void once it has changed. taken: what
-        ``refund`` compares, one per bucket.
-    """
-
-    demand: Demand
-    granted: bool
-    wait: float
-    generation: str
-    taken: tuple[str, ...] = ()
-
-
-class Buckets(Protocol):
-    """Where bookings are kept."""
-
-    async def book(self, demand: Demand, *, drained: bool = False) -> Booking:
-        """Book in all buckets or in none; ``drained`` empties them first."""
-        ...
-
-    async def holds(self, booking: Booking) -> bool:
-        """Whether the booking is still good: no pause and no loss of the buckets since."""
-        ...
-
-    async def pause(self, app: str, seconds: float) -> None:
-        """Void all bookings of the app and take none before the pause is over."""
-        ...
-
-    async def refund(self, booking: Booking) -> None:
-        """Give a turn back that won't be used, where nothing was booked after it."""
-        ...
-
-
-_BOOK = """
--- KEYS: the app's bucket, then perhaps the account's.
--- ARGV: horizon, spread, drained, then interval and tolerance of each bucket; milliseconds.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local horizon, spread, drained = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local pause = tonumber(redis.call('HGET', KEYS[1], 'pause') or 0)
-local generation = redis.call('HGET', KEYS[1], 'generation')
-if not generation then
-  -- A lost bucket gets a generation that no earlier booking can have.
-  generation = time[1] .. '.' .. time[2]
-  redis.call('HSET', KEYS[1], 'generation', generation)
-end
-local function keep(key, tat, interval, tolerance)
-  local text = string.format('%.3f', tat)
-  redis.call('HSET', key, 'tat', text, 'interval', interval, 'tolerance', tolerance)
-  redis.call('PEXPIRE', key, math.ceil(tat - now) + 604800000)
-  return text
-end
-
-local at, ready, tats = now, now, {}
-for i, key in ipairs(KEYS) do
-  local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  local tat = tonumber(redis.call('HGET', key, 'tat') or 0)
-  -- A bucket that is missing may have been drawn from a moment ago: it starts empty.
-  if tat == 0 or drained then
-    tat = math.max(tat, now + tolerance + interval)
-    keep(key, tat, interval, tolerance)
-  end
-  local free = math.max(now, tat - tolerance)
-  if i == 1 then
-    free = math.max(free, pause)
-    ready = free
-  end
-  at, tats[i] = math.max(at, free), tat
-end
-if at - now > horizon then
-  return {0, string.format('%.3f', at - now - horizon), generation}
-end
--- The app counts the call from when it was ready for it: its account may not hold it back for long.
-if at - ready > spread then
-  return {0, string.format('%.3f', at - now - spread), generation}
-end
-
-local answer = {1, string.format('%.3f', at - now), generation}
-for i, key in ipairs(KEYS) do
-  local interval, tolerance = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
-  -- The account counts it when it goes, so it may wait for a busy app's next turn like any other call.
-  local from = i == 1 and math.max(now, pause) or at
-  answer[3 + i] = keep(key, math.max(tats[i], from) + interval, interval, tolerance)
-end
-return answer
-"""
-
-_PAUSE = """
--- KEYS: the app's bucket. ARGV: milliseconds.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local state = redis.call('HMGET', KEYS[1], 'pause', 'interval', 'tolerance')
-local over = math.max(now + tonumber(ARGV[1]), tonumber(state[1] or 0))
--- Bookings are void now: the arrival time starts anew, as of a bucket that is empty when the pause ends.
-local tat = math.max(now + tonumber(state[2] or 0), over) + tonumber(state[3] or 0)
-redis.call('HSET', KEYS[1], 'pause', string.format('%.3f', over), 'tat', string.format('%.3f', tat),
-  'generation', time[1] .. '.' .. time[2])
-redis.call('PEXPIRE', KEYS[1], math.ceil(tat - now) + 604800000)
-return 0
-"""
-
-_REFUND = """
--- KEYS: buckets. ARGV: generation, then what was booked and the interval of each.
-if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return 0 end
-for i, key in ipairs(KEYS) do
-  if redis.call('HGET', key, 'tat') == ARGV[2 * i] then
-    redis.call('HSET', key, 'tat', string.format('%.3f', tonumber(ARGV[2 * i]) - tonumber(ARGV[2 * i + 1])))
-  end
-end
-return 1
-"""
-
-
-class SharedBuckets:
-    """Buckets in Redis, one hash each, on Redis' clock: any number of processes, whatever their clocks say.
-
-    Keys are never needed for correctness: one that is lost starts empty under a new generation, and bookings
-    of the old generation are booked again. They expire a week after they were last of use.
-    """
-
-    def __init__(self, client: redis.asyncio.Redis, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-        self._book = client.register_script(_BOOK)
-        self._pause = client.register_script(_PAUSE)
-        self._refund = client.register_script(_REFUND)
-
-    async def book(self, demand: Demand, *, drained: bool = False) -> Booking:
-        """See ``Buckets``."""
-        measures = [f"{1000 * part:.3f}" for pace in demand.paces for part in (pace.interval, pace.tolerance)]
-        limits = [f"{1000 * demand.horizon:.0f}", f"{1000 * SPREAD:.0f}", "1" if drained else "0"]
-        answer = await self._book(keys=self._keys(demand), args=[*limits, *measures])
-        wait, generation, *taken = (_text(part) for part in answer[1:])
-        return Booking(demand, bool(answer[0]), float(wait) / 1000, generation, tuple(taken))
-
-    async def holds(self, booking: Booking) -> bool:
-        """See ``Buckets``."""
-        generation = await self._client.hget(self._app_key(booking.demand.app), "generation")
-        return generation is not None and _text(generation) == booking.generation
-
-    async def pause(self, app: str, seconds: float) -> None:
-        """See ``Buckets``."""
-        await self._pause(keys=[self._app_key(app)], args=[f"{1000 * seconds:.0f}"])
-
-    async def refund(self, booking: Booking) -> None:
-        """See ``Buckets``."""
-        booked = zip(booking.taken, booking.demand.paces, strict=True)
-        args = [part for tat, pace in booked for part in (tat, f"{1000 * pace.interval:.3f}")]
-        await self._refund(keys=self._keys(booking.demand), args=[booking.generation, *args])
-
-    def _app_key(self, app: str) -> str:
-        # The braces keep an app's buckets on one node of a cluster, where one script may touch them all.
-        return f"{self._prefix}limiter:{{{app}}}"
-
-    def _keys(self, demand: Demand) -> list[str]:
-        app_key = self._app_key(demand.app)
-        return [app_key] if demand.account is None else [app_key, f"{app_key}:{demand.account}"]
-
-
-class LocalBuckets:
-    """This process's share of every limit, for as long as nothing is known of the others."""
-
-    def __init__(self, share: float = LOCAL_SHARE, now: Callable[[], float] = time.monotonic) -> None:
-        self._share = share
-        self._now = now
-        self._buckets: dict[tuple[str, str | None], Bucket] = {}
-        self._paused_until: dict[str, float] = {}
-        self._generation: dict[str, int] = {}
-
-    def forget(self) -> None:
-        """Start anew with empty buckets; pauses stay."""
-        self._buckets.clear()
-
-    async def book(self, demand: Demand, *, drained: bool = False) -> Booking:
-        """See ``Buckets``."""
-        now = self._now()
-        accounts = [None] if demand.account is None else [None, demand.account]
-        names = [(demand.app, account) for account in accounts]
-        paces = [self._slower(pace) for pace in demand.paces]
-        buckets = [
-            Bucket.empty(pace, now) if drained or name not in self._buckets else self._buckets[name]
-            for name, pace in zip(names, paces, strict=True)
-        ]
-        free = [bucket.free_at(pace, now) for bucket, pace in zip(buckets, paces, strict=True)]
-        self._buckets.update(zip(names, buckets, strict=True))
-        at = max(*free, now, self._paused_until.get(demand.app, now))
-        generation = str(self._generation.get(demand.app, 0))
-        if at - now > demand.horizon:
-            return Booking(demand, False, at - now - demand.horizon, generation)
-        # Every bucket counts the call at the time it goes: slower than need be, and sure without any
-        # allowance.
-        taken = tuple(repr(bucket.take(pace, at)) for bucket, pace in zip(buckets, paces, strict=True))
-        return Booking(demand, True, at - now, generation, taken)
-
-    async def holds(self, booking: Booking) -> bool:
-        """See ``Buckets``."""
-        return booking.generation == str(self._generation.get(booking.demand.app, 0))
-
-    async def pause(self, app: str, seconds: float) -> None:
-        """See ``Buckets``."""
-        self._paused_until[app] = max(self._paused_until.get(app, 0.0), self._now() + seconds)
-        self._generation[app] = self._generation.get(app, 0) + 1
-
-    async def refund(self, booking: Booking) -> None:
-        """Turns of a share this small are simply lost."""
-
-    def _slower(self, pace: Pace) -> Pace:
-        # No burst: what the other processes are doing just now is unknown.
-        return Pace(pace.interval / self._share, 0.0)
+LONGEST_SLEEP = 0.25
+"""Seconds until Redis is asked again at the latest: other processes wait no longer for one that has died."""
+IDLE_REPORT = 0.2
+"""Seconds that answers wait for a question to ride on."""
+HAS_WAITED = 0.005
+"""Seconds in the queue from which there is more demand than turns."""
 
 
 class Limiter:
-    """Turns from Redis' buckets, or from this process's own share while Redis is away."""
+    """Turns from Redis, or from this process's own share while Redis is away. One per process and event loop."""
 
     def __init__(
         self,
         redis: redis.asyncio.Redis,
         prefix: str,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        max_processes: int = 4,
+        memory: LimitMemory | None = None,
         now: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
     ) -> None:
-        self._shared = SharedBuckets(redis, prefix)
-        self._local = LocalBuckets(now=now)
-        self._sleep = sleep
+        self._shared = SharedWindows(redis, prefix, secrets.token_hex(6))
+        self._local = LocalWindows(max_processes, now)
+        self._max_processes = max_processes
+        self._memory = memory
         self._now = now
-        self._rng = rng or random.Random()  # noqa: S311 - spreads wake-ups
         self._away_until: float | None = None
-        self._to_drain: set[str] = set()
+        self._to_upload: set[str] = set()
+        self._queues: dict[str, _Queue] = {}
 
-    async def acquire(
-        self,
-        *,
-        app: str,
-        app_limit: int,
-        account: str | None = None,
-        account_limit: int | None = None,
-        horizon: float = HORIZON,
-    ) -> Slot:
-        """Wait for a turn in the app's bucket and, where one is named, the account's.
+    async def acquire(self, turn: Turn) -> Slot:
+        """Wait for a turn in the app's window and, where one is named, the account's bucket.
 
-        Limits are calls in any 30 seconds. Waits as long as it takes; a cancelled waiter gives its turn back.
+        Waits as long as it takes; a cancelled waiter gives its turn back.
         """
-        account_pace = None if account is None or account_limit is None else Pace.of(account_limit)
-        demand = Demand(app, Pace.of(app_limit), account if account_pace else None, account_pace, horizon)
-        started = self._now()
-        while True:
-            asked, buckets, booking = await self._book(demand)
-            if not booking.granted:
-                await self._sleep(max(booking.wait, 0.001) * (1 + 0.1 * self._rng.random()))
-            elif await self._wait_for(buckets, booking, asked):
-                return Slot(app, account, self._now() - started)
+        return await self._queue(turn).acquire(turn)
 
-    async def pause(self, app: str, seconds: float) -> None:
-        """Stop the app in every process for ``seconds``; bookings made before are booked again after it."""
-        await self._local.pause(app, seconds)
+    async def answered(self, slot: Slot, fate: Fate, *, pause: float | None = None) -> None:
+        """Tell what became of a call: at once after a refusal, else with the next question to Redis."""
+        queue = self._queue(slot.turn)
+        if fate is not Fate.REFUSED:
+            queue.tell(Done(slot, let_through=fate is Fate.ANSWERED))
+            return
+        seconds = pause or 0.0
+        self._local.pause(slot.turn.app, seconds)
+        refusal = await self.reach(lambda: self._shared.refused(slot, seconds))
+        if refusal is None or slot.local:
+            self._local.settle(slot)
+        if refusal is not None:
+            self._local.pause(slot.turn.app, refusal.pause)
+            if refusal.evidence is not None and not slot.local and slot.turn.app_limit is None:
+                evidence, now, pause = refusal.evidence, refusal.now, refusal.pause
+                await self.reach(lambda: queue.learner.after_refusal(evidence, now, pause))
+                await queue.learner.keep()
+
+    async def refund(self, slot: Slot) -> None:
+        """Give a turn back that was not used."""
+        if slot.local:
+            self._local.refund(slot)
+        else:
+            await self.reach(lambda: self._shared.refund(slot, _account_pace(slot.turn)))
+
+    async def aclose(self) -> None:
+        """Tell Redis of the last answers. The limiter can be used on."""
+        for queue in self._queues.values():
+            await queue.finish()
+
+    async def ask(self, ask: Ask) -> tuple[Reply, bool]:
+        """The reply to a question, and whether it came from the local share."""
+        uploads = self._local.ages(ask.app) if ask.app in self._to_upload else []
+        reply = await self.reach(lambda: self._shared.ask(replace(ask, uploads=uploads)))
+        if reply is None:
+            # What this process does on its own is not in Redis: it is told when Redis is back.
+            self._to_upload.add(ask.app)
+            return self._local.ask(ask), True
+        self._to_upload.discard(ask.app)
+        if reply.paused:
+            self._local.pause(ask.app, reply.paused)
+        return reply, False
+
+    async def reach(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What Redis answered; None while it is away."""
+        if self._away_until is not None and self._now() < self._away_until:
+            return None
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
         try:
-            await _in_time(self._shared.pause(app, seconds))
+            async with asyncio.timeout(REDIS_TIMEOUT):
+                result = await call()
         except (RedisError, OSError) as error:
             self._leave(error)
+            result = None
+        else:
+            self._return()
+        if task and task.cancelling() > cancellations:
+            # The client can swallow a cancellation that reaches it while it clears up a connection.
+            raise asyncio.CancelledError
+        return result
 
-    async def _wait_for(self, buckets: Buckets, booking: Booking, asked: float) -> bool:
-        """Whether the turn has come and may be used; False: book again."""
-        due = asked + booking.wait
-        try:
-            if due > self._now():
-                await self._sleep(due - self._now())
-                if not await self._holds(buckets, booking):
-                    return False
-        except asyncio.CancelledError:
-            await self._give_back(buckets, booking)
-            raise
-        # A process that was frozen has missed its turn: taking it now could make a window too full.
-        return self._now() - due <= REDIS_TIMEOUT
-
-    async def _book(self, demand: Demand) -> tuple[float, Buckets, Booking]:
-        """The booking, where it was made, and our time just before it, from which its wait counts."""
-        asked = self._now()
-        if self._away_until is None or asked >= self._away_until:
-            try:
-                # What this process did on its own is not in Redis: its share begins empty there, once per
-                # app.
-                drained = demand.app in self._to_drain
-                booking = await _in_time(self._shared.book(demand, drained=drained))
-            except (RedisError, OSError) as error:
-                self._leave(error)
-            else:
-                self._to_drain.discard(demand.app)
-                self._return()
-                return asked, self._shared, booking
-        self._to_drain.add(demand.app)
-        return self._now(), self._local, await self._local.book(demand)
-
-    async def _holds(self, buckets: Buckets, booking: Booking) -> bool:
-        try:
-            return await _in_time(buckets.holds(booking))
-        except (RedisError, OSError) as error:
-            self._leave(error)
-            return False
-
-    async def _give_back(self, buckets: Buckets, booking: Booking) -> None:
-        try:
-            await _in_time(buckets.refund(booking))
-        except (RedisError, OSError) as error:
-            self._leave(error)
+    def _queue(self, turn: Turn) -> "_Queue":
+        queue = self._queues.get(turn.app)
+        if queue is None:
+            learner = Learner(turn.app, turn.app_id, self._shared, self._memory, self._now)
+            queue = self._queues[turn.app] = _Queue(self, turn.app, learner, self._now)
+        return queue
 
     def _return(self) -> None:
-        # Called for a booking only: a server that is out of memory or read-only answers a ping all the same, and
-        # a local share that was forgotten for it each time would never let a slow app go.
         if self._away_until is not None:
             self._away_until = None
             log.info("spotify.limiter_redis_back")
 
     def _leave(self, error: Exception) -> None:
         if self._away_until is None:
-            self._local.forget()
+            self._local.start()
             log.warning(
                 "spotify.limiter_redis_away",
                 error=type(error).__name__,
-                doing=f"each process goes on with {LOCAL_SHARE:.0%} of every limit until Redis answers",
+                doing=f"this process goes on with 1/{self._max_processes} of every limit until Redis answers",
             )
         self._away_until = self._now() + REDIS_RETRY
+
+
+class _Queue:
+    """One app's waiting calls and untold answers, and the task that works them off."""
+
+    def __init__(self, limiter: Limiter, app: str, learner: Learner, now: Callable[[], float]) -> None:
+        self.learner = learner
+        self._limiter = limiter
+        self._app = app
+        self._now = now
+        self._known_limit: int | None = None
+        self._waiting = WaitingCalls()
+        self._done: list[Done] = []
+        self._held_back: dict[str | None, float] = {}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def acquire(self, turn: Turn) -> Slot:
+        if turn.app_limit is None:
+            await self.learner.recall()
+        self._known_limit = turn.app_limit
+        waiter = Waiter(turn, self._now(), asyncio.get_running_loop().create_future())
+        self._waiting.add(waiter)
+        self._work()
+        try:
+            return await waiter.slot
+        except asyncio.CancelledError:
+            self._waiting.remove(waiter)
+            if waiter.slot.done() and not waiter.slot.cancelled():
+                await self._limiter.refund(waiter.slot.result())
+            raise
+
+    def tell(self, done: Done) -> None:
+        self._done.append(done)
+        self._work()
+
+    async def finish(self) -> None:
+        """Let the task tell what it has to and end; where calls still wait, it goes on."""
+        self._news.set()
+        if self._task is not None and not len(self._waiting):
+            await self._task
+
+    def _work(self) -> None:
+        self._news.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=f"limiter of {self._app}")
+
+    async def _run(self) -> None:
+        try:
+            while len(self._waiting) or self._done:
+                self._news.clear()
+                if not len(self._waiting):
+                    await self._wait_for_news(IDLE_REPORT)
+                await self._step()
+        except BaseException as error:
+            # Nobody may wait for a task that has ended.
+            for waiter in self._waiting:
+                self._waiting.remove(waiter)
+                if not waiter.slot.done():
+                    waiter.slot.set_exception(error)
+            raise
+
+    async def _step(self) -> None:
+        """One question, and what follows from the reply."""
+        now = self._now()
+        self._held_back = {account: until for account, until in self._held_back.items() if until > now}
+        first = [w for w in self._waiting.in_order() if w.turn.account not in self._held_back][:CANDIDATES]
+        if not first and not self._done and self._held_back:
+            await self._wait_for_news(min(self._held_back.values()) - now)
+            return
+        done, self._done = self._done, []
+        reply, is_local = await self._limiter.ask(self._question(first, done))
+        for waiter, wait in zip(first, reply.waits, strict=False):
+            if wait > 0:
+                self._held_back[waiter.turn.account] = now + wait
+        if self._known_limit is None and not is_local and self.learner.is_due(reply):
+            await self._limiter.reach(lambda: self.learner.after_calls(reply))
+            await self.learner.keep()
+        if reply.candidate is not None:
+            await self._grant(first[reply.candidate], reply, is_local)
+        elif any(waiter.turn.account not in self._held_back for waiter in first):
+            # The app itself has no turn: nothing that comes in changes that.
+            await asyncio.sleep(min(reply.wait, LONGEST_SLEEP))
+
+    def _question(self, first: list[Waiter], done: list[Done]) -> Ask:
+        now = self._now()
+        return Ask(
+            self._app,
+            limit=self._known_limit or self.learner.limit,
+            fixed=self._known_limit is not None,
+            candidates=[
+                Candidate(w.turn.account, _account_pace(w.turn), now - w.since > HAS_WAITED) for w in first
+            ],
+            backlogged=len(self._waiting.accounts - self._held_back.keys()),
+            waiting=len(self._waiting),
+            done=done,
+        )
+
+    async def _grant(self, waiter: Waiter, reply: Reply, is_local: bool) -> None:
+        if waiter.slot.done():
+            # Cancelled while we asked: its account's next call takes the turn.
+            self._waiting.remove(waiter)
+            alike = (w for w in self._waiting if w.turn.account == waiter.turn.account and not w.slot.done())
+            heir = next(alike, None)
+        else:
+            heir = waiter
+        slot = Slot(
+            (heir or waiter).turn,
+            waited=self._now() - (heir or waiter).since,
+            booked=reply.now,
+            generation=reply.generation,
+            taken=reply.taken,
+            full=reply.full,
+            test=reply.test,
+            local=is_local,
+        )
+        if heir is None:
+            await self._limiter.refund(slot)
+            return
+        self._waiting.serve(heir)
+        heir.slot.set_result(slot)
+        # The call goes out before we ask again.
+        await asyncio.sleep(0)
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(min(seconds, LONGEST_SLEEP)):
+                await self._news.wait()
+        except TimeoutError:
+            pass
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:
@@ -432,25 +297,5 @@ def connect_redis(url: str) -> redis.asyncio.Redis:
     )
 
 
-async def _in_time(answer: Awaitable[T]) -> T:
-    """What Redis answers within ``REDIS_TIMEOUT``, unless the task was cancelled meanwhile.
-
-    redis-py sends through ``asyncio.wait_for``, which on Python 3.11 forgets a cancellation that comes just as
-    the command is out: the task would go on, and call, as if nobody had stopped it.
-    """
-    cancelled_before = _cancellations()
-    try:
-        async with asyncio.timeout(REDIS_TIMEOUT):
-            return await answer
-    finally:
-        if _cancellations() > cancelled_before:
-            raise asyncio.CancelledError
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _account_pace(turn: Turn) -> Pace | None:
+    return None if turn.account is None or turn.account_limit is None else Pace.of(turn.account_limit)

@@ -19,12 +19,13 @@ from pydantic import SecretStr
 
 from spotify_pipelines.settings import Settings, World
 from spotify_pipelines.spotify.accounting import CallLog, Service
-from spotify_pipelines.spotify.caller import Caller, Request, Route, Turn
+from spotify_pipelines.spotify.caller import Caller, Request, Route
 from spotify_pipelines.spotify.errors import MalformedAnswer
-from spotify_pipelines.spotify.limiter import CallLimiter, Limiter
+from spotify_pipelines.spotify.limiter import Limiter
 from spotify_pipelines.spotify.retry import ambiguous
 from spotify_pipelines.spotify.routes import require_own_world
 from spotify_pipelines.spotify.transport import HttpTransport
+from spotify_pipelines.spotify.turns import CallLimiter, Turn
 from spotify_pipelines.spotify.verdict import Answer, Where, accounts_verdict, parse_json
 
 __all__ = ["SCOPES", "AuthorizationRequest", "TokenEndpoint", "TokenGrant"]
@@ -88,7 +89,7 @@ class TokenEndpoint:
         require_own_world(settings)
         live = settings.world is World.LIVE
         async with HttpTransport.open(time_limit=settings.request_timeout, use_proxies=live) as http:
-            turns = limiter or Limiter(redis, settings.key_prefix)
+            turns = limiter or Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
             caller = Caller(http, turns, calls if calls is not None else CallLog(), clock=clock)
             yield cls(caller, settings.require_spotify_accounts_url())
 

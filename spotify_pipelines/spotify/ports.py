@@ -8,9 +8,10 @@ told (a cooldown, a capability) it has to make durable before it returns.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from spotify_pipelines.spotify.errors import QuotaExceeded
+from spotify_pipelines.spotify.learning import LearnedLimit
 
 __all__ = [
     "ALBUMS_BATCH",
@@ -20,6 +21,7 @@ __all__ = [
     "AppProfile",
     "Apps",
     "Credentials",
+    "LimitMemory",
 ]
 
 ALBUMS_BATCH = "albums_batch"
@@ -37,7 +39,7 @@ class AppProfile:
     """One client id as it is known now.
 
     Attributes:
-        calls_per_30s: its rate limit; None takes the setting's default.
+        calls_per_30s: its rate limit; None takes the setting's, or finds it.
         cooldown_until: aware UTC; no call of this app before it.
         capabilities: what was found out, by name; an absent name is unknown and will be tried.
     """
@@ -89,4 +91,16 @@ class Apps(Protocol):
 
         A quota ban holds for all apps of the developer account, a limit ban for this app alone.
         """
+        ...
+
+
+class LimitMemory(Protocol):
+    """Keeps what was learned of limits beyond any loss of Redis. Blocking: called in a thread."""
+
+    def learned_limit(self, app_id: int) -> LearnedLimit | None:
+        """What is remembered of the app; None: nothing."""
+        ...
+
+    def record_learned_limit(self, app_id: int, learned: LearnedLimit, evidence: Mapping[str, Any]) -> None:
+        """Remember it, with what it was concluded from."""
         ...

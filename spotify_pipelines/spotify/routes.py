@@ -6,6 +6,7 @@ way (``oauth``).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -13,9 +14,10 @@ import structlog
 
 from spotify_pipelines.settings import Settings, SettingsError, World
 from spotify_pipelines.spotify.accounting import Service
-from spotify_pipelines.spotify.caller import Route, Turn
+from spotify_pipelines.spotify.caller import Route
 from spotify_pipelines.spotify.errors import QuotaExceeded
 from spotify_pipelines.spotify.ports import Apps, Credentials
+from spotify_pipelines.spotify.turns import Turn
 from spotify_pipelines.spotify.verdict import Where
 
 __all__ = ["Routes", "require_own_world"]
@@ -48,7 +50,7 @@ class Routes:
             base_url=self._settings.require_spotify_api_url(),
             app_id=app_id,
             account_id=None,
-            turn=lambda: Turn(*self._app_bucket(app_id)),
+            turn=lambda: self._app_turn(app_id),
             authorize=authorize,
             check_cooldown=lambda where: self._check_cooldown(app_id, where),
             on_quota=lambda error: self._record_cooldown(app_id, error),
@@ -66,8 +68,10 @@ class Routes:
             base_url=self._settings.require_spotify_api_url(),
             app_id=app_id,
             account_id=account_id,
-            turn=lambda: Turn(
-                *self._app_bucket(app_id), f"account-{account_id}", self._settings.account_calls_per_30s
+            turn=lambda: replace(
+                self._app_turn(app_id),
+                account=f"account-{account_id}",
+                account_limit=self._settings.account_calls_per_30s,
             ),
             authorize=authorize,
             check_cooldown=lambda where: self._check_cooldown(app_id, where),
@@ -91,9 +95,10 @@ class Routes:
             on_quota=lambda error: None,
         )
 
-    def _app_bucket(self, app_id: int) -> tuple[str, int]:
+    def _app_turn(self, app_id: int) -> Turn:
         profile = self._apps.profile(app_id)
-        return f"app-{profile.client_id}", profile.calls_per_30s or self._settings.app_calls_per_30s
+        limit = profile.calls_per_30s or self._settings.app_calls_per_30s
+        return Turn(f"app-{profile.client_id}", limit, app_id=app_id)
 
     def _check_cooldown(self, app_id: int, where: Where) -> None:
         until = self._apps.profile(app_id).cooldown_until

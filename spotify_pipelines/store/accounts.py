@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, cast, func, or_, select, true, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
-from spotify_pipelines.store.tables import Account, SpotifyApp
+from spotify_pipelines.store.tables import Account, LearnedLimit, SpotifyApp
 
 __all__ = [
     "accounts",
@@ -22,8 +22,10 @@ __all__ = [
     "apps",
     "connected_account",
     "expiring_accounts",
+    "learned_limit",
     "name_is_taken",
     "put_capability",
+    "put_learned_limit",
 ]
 
 
@@ -105,6 +107,37 @@ def put_capability(session: Session, app_id: int, capability: str, finding: dict
         .where(SpotifyApp.id == app_id)
         .values(capabilities=SpotifyApp.capabilities.op("||")(cast({capability: finding}, JSONB)))
         .execution_options(synchronize_session=False)
+    )
+
+
+def learned_limit(session: Session, app_id: int) -> LearnedLimit | None:
+    """What was learned about the app's rate limit."""
+    return session.get(LearnedLimit, app_id)
+
+
+def put_learned_limit(
+    session: Session,
+    app_id: int,
+    *,
+    calls_per_30s: float,
+    mode: str,
+    probed_from: float | None,
+    probe_at: datetime | None,
+    evidence: dict[str, Any],
+) -> None:
+    """Replace what was learned about the app's rate limit."""
+    learned = {
+        "calls_per_30s": calls_per_30s,
+        "mode": mode,
+        "probed_from": probed_from,
+        "probe_at": probe_at,
+        "evidence": evidence,
+    }
+    statement = insert(LearnedLimit).values(app_id=app_id, **learned)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[LearnedLimit.app_id], set_={**learned, "updated_at": func.now()}
+        )
     )
 
 

@@ -1,5 +1,6 @@
 """The register: apps and accounts are stored once, names are unique, changes of health leave a trace."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,8 +24,10 @@ from spotify_pipelines.accounts.registry import (
 )
 from spotify_pipelines.accounts.vault import Vault, VaultError
 from spotify_pipelines.spotify.errors import BanKind, QuotaExceeded
+from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import TokenGrant
+from spotify_pipelines.store import tables
 from spotify_pipelines.store.cooldowns import bans
 from spotify_pipelines.store.tables import Account, Cooldown
 from spotify_pipelines_tests.accounts.office import SECRET, Office
@@ -368,3 +371,23 @@ def test_unknown_apps_and_accounts_are_named(office: Office) -> None:
     with pytest.raises(RegistryError, match="accounts list"):
         apps.account_app(99)
     assert apps.account_app(save(office, "anna")) == office.app_id
+
+
+def test_what_was_learned_of_a_limit_outlives_every_process(office: Office) -> None:
+    learned = LearnedLimit(87.5, Mode.STEADY, 1.0, 1000.0, None, 5000.0)
+    for limit in (40.0, 87.5):
+        DatabaseApps(office.database).record_learned_limit(
+            office.app_id, replace(learned, limit=limit), {"calls_surely_in_window": 87}
+        )
+    restored = DatabaseApps(office.database).learned_limit(office.app_id)
+
+    assert restored is not None
+    assert (restored.limit, restored.mode, restored.probe_at) == (87.5, Mode.STEADY, 5000.0)
+    with office.database.transaction() as session:
+        row = session.get(tables.LearnedLimit, office.app_id)
+        assert row is not None
+        assert row.evidence == {"calls_surely_in_window": 87}
+
+
+def test_of_a_new_app_no_limit_is_known(office: Office) -> None:
+    assert DatabaseApps(office.database).learned_limit(office.app_id) is None

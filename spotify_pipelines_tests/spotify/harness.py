@@ -138,9 +138,10 @@ async def open_desk(
         async with HttpTransport.open(
             time_limit=settings.request_timeout, use_proxies=False, mounted=mounted
         ) as http:
+            limiter = Limiter(redis, key_prefix)
             caller = Caller(
                 http,
-                Limiter(redis, key_prefix),
+                limiter,
                 calls,
                 clock=clock,
                 sleep=sleep or sleeps,
@@ -148,6 +149,7 @@ async def open_desk(
             )
             client = SpotifyClient(caller, Routes(settings, credentials, apps, clock), apps)
             yield Desk(client, apps, credentials, calls, sleeps, settings)
+            await limiter.aclose()
     finally:
         await redis.aclose()
 

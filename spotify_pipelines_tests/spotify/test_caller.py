@@ -27,6 +27,7 @@ from spotify_pipelines.spotify.errors import (
     Unavailable,
 )
 from spotify_pipelines.spotify.retry import MAX_ATTEMPTS
+from spotify_pipelines.spotify.turns import Fate, Slot
 from spotify_pipelines_tests.spotify.harness import (
     ACCOUNT,
     APP,
@@ -335,10 +336,10 @@ async def test_a_rate_limit_that_stays_is_raised_as_such(redis_url: str, key_pre
     ) as desk:
         pauses = []
 
-        async def pause(app: str, seconds: float) -> None:
-            pauses.append(seconds)
+        async def answered(slot: Slot, fate: Fate, *, pause: float | None = None) -> None:
+            pauses.append(pause)
 
-        desk.client.caller.limiter.pause = pause  # type: ignore[method-assign]
+        desk.client.caller.limiter.answered = answered  # type: ignore[method-assign]
         with pytest.raises(RateLimited):
             await desk.client.as_account(ACCOUNT).me()
 

@@ -1,0 +1,383 @@
+"""Windows in a real Valkey: time passes by moving what is stored back, so nothing waits."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spotify_pipelines.spotify.learning import LearnedLimit
+from spotify_pipelines.spotify.limiter import connect_redis
+from spotify_pipelines.spotify.pace import WINDOW, Pace
+from spotify_pipelines.spotify.shared import Ask, Candidate, Done, Reply, SharedWindows
+from spotify_pipelines.spotify.turns import Slot, Turn
+from spotify_pipelines_tests.spotify.test_pace import fullest
+
+APP_ONLY = Candidate(None, None)
+
+
+@dataclass
+class Call:
+    """A call that was granted: when, and when it was answered; seconds of Redis' clock and what was skipped."""
+
+    booked: float
+    slot: Slot
+    answered: float | None = None
+
+
+@dataclass
+class World:
+    """Processes that share one Valkey, and a clock that can be moved on."""
+
+    client: redis.asyncio.Redis
+    prefix: str
+    limit: int = 30
+    skipped: float = 0.0
+    calls: list[Call] = field(default_factory=list)
+    told: list[Done] = field(default_factory=list)
+
+    def process(self, name: str = "one") -> SharedWindows:
+        return SharedWindows(self.client, self.prefix, name)
+
+    @property
+    def key(self) -> str:
+        return f"{self.prefix}limiter:{{app}}"
+
+    async def ask(
+        self,
+        candidates: Sequence[Candidate] = (APP_ONLY,),
+        *,
+        process: str = "one",
+        fixed: bool = True,
+        backlogged: int = 1,
+        waiting: int = 9,
+        uploads: Sequence[float] = (),
+    ) -> Reply:
+        """One question, which takes the answers along that came since."""
+        done, self.told = self.told, []
+        reply = await self.process(process).ask(
+            Ask("app", self.limit, fixed, candidates, backlogged, waiting, done, uploads)
+        )
+        if reply.candidate is not None:
+            chosen = candidates[reply.candidate]
+            turn = Turn("app", self.limit, chosen.account, 60)
+            slot = Slot(turn, 0.0, reply.now, reply.generation, reply.taken, reply.full, reply.test)
+            self.calls.append(Call(reply.now / 1000 + self.skipped, slot))
+        return reply
+
+    async def next_call(self, candidates: Sequence[Candidate] = (APP_ONLY,), **how: object) -> Call:
+        """Ask, moving the clock on, until there is a turn."""
+        for _ in range(5000):
+            reply = await self.ask(candidates, **how)  # type: ignore[arg-type]
+            if reply.candidate is not None:
+                return self.calls[-1]
+            await self.skip(max(0.1, min(reply.wait, 40.0)))
+        raise AssertionError("no turn ever came")
+
+    async def answer(self, call: Call, *, let_through: bool = True) -> None:
+        """An answer arrives; it is told with the next question."""
+        seconds, micros = await self.client.time()
+        call.answered = seconds + micros / 1e6 + self.skipped
+        slot = call.slot
+        moved = slot.booked - 1000 * (self.skipped - (call.booked - slot.booked / 1000))
+        self.told.append(
+            Done(Slot(slot.turn, 0.0, moved, slot.generation, slot.taken, slot.full, slot.test), let_through)
+        )
+
+    async def skip(self, seconds: float) -> None:
+        """Let time pass, in whole tenths: everything that is stored gets older."""
+        tenths = max(1, round(10 * seconds))
+        window: dict[Any, Any] = {}
+        for name, value in (await self.client.hgetall(self.key)).items():
+            text = bytes(name).decode()
+            if text[0] == "b" and text[1:].isdigit():
+                window[f"b{int(text[1:]) - tenths}"] = value
+            elif text == "head":
+                window[text] = int(value) - tenths
+            elif text in ("tat", "pause", "test", "episode", "saturated"):
+                window[text] = float(value) - 100 * tenths
+            else:
+                window[text] = value
+        passed = [
+            " ".join(str(int(time) - 100 * tenths) for time in call.split())
+            for call in await self.client.lrange(f"{self.key}:passed", 0, -1)
+        ]
+        buckets = await self.client.keys(f"{self.key}:account:*")
+        pipe = self.client.pipeline()
+        pipe.delete(self.key, f"{self.key}:passed")
+        if window:
+            pipe.hset(self.key, mapping=window)
+        if passed:
+            pipe.rpush(f"{self.key}:passed", *passed)
+        for bucket in buckets:
+            pipe.hincrbyfloat(bucket, "tat", -100 * tenths)
+        await pipe.execute()
+        self.skipped += tenths / 10
+
+
+@asynccontextmanager
+async def a_world(url: str, prefix: str, limit: int = 30) -> AsyncIterator[World]:
+    client = connect_redis(url)
+    try:
+        yield World(client, prefix, limit)
+    finally:
+        await client.aclose()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), st.integers(1, 8)),
+        st.tuples(st.just("skip"), st.sampled_from([0.3, 1.0, 5.0, 29.0, 31.0])),
+        st.tuples(st.just("answer"), st.integers(1, 8)),
+        st.tuples(st.just("refuse"), st.sampled_from([0.5, 3.0])),
+    ),
+    min_size=5,
+    max_size=15,
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limit=st.sampled_from([1, 2, 7, 30, 300]), steps=STEPS)
+def test_the_server_can_never_have_counted_more_than_the_limit_whatever_the_delays(
+    redis_url: str, key_prefix: str, limit: int, steps: list[tuple[str, float]]
+) -> None:
+    """At each grant: every call that was answered less than 30 seconds ago, or not yet, holds a place."""
+
+    async def run() -> None:
+        async with a_world(redis_url, f"{key_prefix}{secrets.token_hex(4)}:", limit) as world:
+            for step, amount in steps:
+                flying = [call for call in world.calls if call.answered is None]
+                if step == "call":
+                    for number in range(int(amount)):
+                        await world.ask(process=f"process {number % 3}")
+                elif step == "skip":
+                    await world.skip(amount)
+                elif step == "answer":
+                    for call in flying[: int(amount)]:
+                        await world.answer(call)
+                elif flying:
+                    await world.answer(flying[0], let_through=False)
+                    await world.process().refused(world.told.pop().slot, amount)
+            for call in world.calls:
+                if call.answered is None and call.booked < world.calls[-1].booked - 25:
+                    # A time-out ends every call before its window does.
+                    call.answered = call.booked + 25
+            for call in world.calls:
+                held = [
+                    other
+                    for other in world.calls
+                    if other.booked <= call.booked
+                    and (other.answered is None or max(other.answered, call.booked) > call.booked - WINDOW)
+                    and other.booked > call.booked - WINDOW
+                ]
+                assert len(held) <= limit
+
+    asyncio.run(run())
+
+
+async def test_a_call_holds_its_place_until_30_seconds_after_its_answer(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=1) as world:
+        call = await world.next_call()
+        await world.skip(20)
+        await world.answer(call)
+        reply = await world.ask()
+
+        assert reply.candidate is None
+        assert reply.wait == pytest.approx(30, abs=0.2)
+
+
+async def test_a_saturating_demand_uses_the_whole_limit_and_no_more(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=30) as world:
+        for _ in range(90):
+            await world.answer(await world.next_call())
+
+    times = [call.booked for call in world.calls]
+    assert fullest(times) <= 30
+    assert 90 / (times[-1] - times[0]) >= 0.9 * 30 / WINDOW
+
+
+async def test_a_lost_window_counts_as_full(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=30) as world:
+        for _ in range(20):
+            await world.answer(await world.next_call())
+        before = world.calls[-1].slot.generation
+        await world.client.delete(world.key)
+        for _ in range(40):
+            await world.answer(await world.next_call())
+
+    assert fullest([call.booked for call in world.calls]) <= 30
+    assert world.calls[-1].slot.generation != before
+
+
+async def test_a_turn_is_booked_in_all_limits_or_in_none(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        await world.next_call()
+        before = int(await world.client.hget(world.key, "count") or 0)
+        reply = await world.ask([Candidate("a", Pace.of(1))])
+
+        assert reply.candidate is None
+        assert reply.wait == pytest.approx(Pace.of(1).interval, abs=0.1)
+        assert int(await world.client.hget(world.key, "count") or 0) <= before
+
+
+async def test_an_account_that_has_no_turn_holds_up_no_other(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        slow, quick = Candidate("slow", Pace.of(1)), Candidate("quick", Pace.of(300))
+        await world.ask([slow, quick])
+        call = await world.next_call([slow, quick])
+
+    assert call.slot.turn.account == "quick"
+
+
+async def test_after_a_refusal_nothing_goes_until_one_test_call_is_answered(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        refused = await world.next_call()
+        await world.process("another").refused(refused.slot, 4.0)
+        paused = await world.ask()
+        await world.skip(4.1)
+        test = await world.next_call()
+        held = [await world.ask(process=name) for name in ("one", "two")]
+        await world.answer(test)
+        after = await world.next_call()
+
+    assert paused.candidate is None
+    assert paused.paused == pytest.approx(4.0, abs=0.2)
+    assert test.slot.test
+    assert [reply.candidate for reply in held] == [None, None]
+    assert not after.slot.test
+
+
+async def test_a_refused_test_call_makes_the_pause_longer_each_time(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        call = await world.next_call()
+        pauses = []
+        for _ in range(4):
+            refusal = await world.process().refused(call.slot, 1.0)
+            pauses.append(refusal.pause)
+            await world.skip(refusal.pause + 0.1)
+            call = await world.next_call()
+
+    assert pauses == pytest.approx([1, 5, 10, 20], abs=0.1)
+
+
+async def test_a_test_call_without_an_answer_is_followed_by_another(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        await world.process().refused((await world.next_call()).slot, 1.0)
+        await world.skip(1.1)
+        lost = await world.next_call()
+        await world.answer(lost, let_through=False)
+        again = await world.next_call()
+
+    assert (lost.slot.test, again.slot.test) == (True, True)
+
+
+async def test_refusals_of_calls_sent_before_the_pause_are_one_episode(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        first, second = await world.next_call(), await world.next_call()
+        episodes = [(await world.process().refused(call.slot, 1.0)).evidence for call in (first, second)]
+
+    assert episodes[0] is not None
+    assert episodes[1] is None
+
+
+async def test_the_evidence_counts_the_calls_that_were_let_through(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        for _ in range(12):
+            await world.answer(await world.next_call())
+        await world.ask(())
+        await world.skip(40)
+        answered = [await world.next_call() for _ in range(5)]
+        for call in answered:
+            await world.answer(call)
+        under_way = await world.next_call()
+        refused = await world.next_call()
+        await world.skip(0.1)
+        await world.answer(refused)
+        moved = world.told.pop().slot
+        await world.answer(under_way)
+        await world.ask(())
+        evidence = (await world.process().refused(moved, 1.0)).evidence
+
+    assert evidence is not None
+    assert (evidence.sure, evidence.possible) == (5, 6)
+
+
+async def test_processes_get_turns_by_their_accounts(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        processes = {"one account": 1, "four accounts": 4}
+        taken = dict.fromkeys(processes, 0)
+        while sum(taken.values()) < 100:
+            for name, accounts in processes.items():
+                reply = await world.ask(process=name, backlogged=accounts)
+                taken[name] += reply.candidate is not None
+                if reply.candidate is not None:
+                    await world.answer(world.calls[-1])
+            await world.skip(0.1)
+
+    assert taken["four accounts"] == pytest.approx(80, abs=5)
+
+
+async def test_a_process_without_waiting_calls_holds_nobody_up(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        await world.next_call(process="leaves", waiting=1)
+        for _ in range(10):
+            reply = await world.ask(process="stays")
+            while reply.candidate is None:
+                assert reply.wait > 0.02 or reply.paused == 0
+                await world.skip(0.1)
+                reply = await world.ask(process="stays")
+
+    assert len(world.calls) == 11
+
+
+async def test_what_was_sent_without_redis_counts_when_it_is_told(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=10) as world:
+        await world.next_call()
+        await world.skip(60)
+        reply = await world.ask(uploads=[1.0] * 10)
+
+    assert reply.candidate is None
+    assert reply.wait == pytest.approx(29, abs=0.3)
+
+
+async def test_a_refund_makes_room_at_once(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=1) as world:
+        call = await world.next_call()
+        blocked = await world.ask()
+        await world.process().refund(call.slot, None)
+        await world.client.hset(world.key, "tat", 0)
+        again = await world.ask()
+
+    assert (blocked.candidate, again.candidate) == (None, 0)
+
+
+async def test_only_one_process_changes_what_is_learned_at_a_time(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix) as world:
+        await world.ask(fixed=False)
+        state = LearnedLimit.unknown(0.0)
+        first = await world.process().learn("app", "", state)
+        second = await world.process("two").learn("app", "", state)
+        version, stored = await world.process().learned("app")
+
+    assert (first, second) == (True, False)
+    assert (version, stored) == ("1", state)
+
+
+async def test_a_learned_limit_is_kept_to_unless_one_is_known(redis_url: str, key_prefix: str) -> None:
+    async with a_world(redis_url, key_prefix, limit=30) as world:
+        await world.process().learn("app", "", LearnedLimit.unknown(0.0).after_calls(12, 60, 1.0))
+
+        assert (await world.ask(fixed=False)).limit == 42
+        assert (await world.ask(fixed=True)).limit == 30
