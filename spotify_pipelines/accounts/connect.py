@@ -26,7 +26,7 @@ from spotify_pipelines.spotify.errors import AuthorizationLost, LostReason, Spot
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import AuthorizationRequest, TokenEndpoint, TokenGrant
 from spotify_pipelines.spotify.ports import AppProfile
-from spotify_pipelines.spotify.turns import CallLimiter
+from spotify_pipelines.spotify.turns import CallLimiter, Priority
 from spotify_pipelines.store.database import Database
 
 __all__ = ["ConnectError", "ConsentDeclined", "Desk", "code_from_redirect", "complete_authorization"]
@@ -157,7 +157,8 @@ async def _who_consented(desk: Desk, app_id: int, grant: TokenGrant) -> Profile:
         clock=desk.now,
         limiter=desk.limiter,
     ) as client:
-        return await client.as_account(_NEWCOMER).me()
+        # A person is waiting.
+        return await client.as_account(_NEWCOMER, priority=Priority.INTERACTIVE).me()
 
 
 def _apps(desk: Desk) -> DatabaseApps:

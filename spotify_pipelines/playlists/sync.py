@@ -29,6 +29,7 @@ from spotify_pipelines.playlists.policies import policy_from_json
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import SpotifyClient
+from spotify_pipelines.spotify.turns import Priority
 from spotify_pipelines.store import accounts as account_store
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.calls import CallTarget, record_calls
@@ -197,11 +198,12 @@ class _Run:
         self, wave: Wave, by_account: Mapping[int, list[Target]], max_parallel_accounts: int
     ) -> None:
         """All lanes of a wave, in their order, so many at once."""
+        priority = Priority.HEALTHY if wave.state is HealthState.OK else Priority.DEGRADED
         places = asyncio.Semaphore(min(max_parallel_accounts, wave.concurrency or max_parallel_accounts))
 
         async def lane(account_id: int) -> None:
             async with places:
-                await self._work_on(by_account[account_id])
+                await self._work_on(by_account[account_id], priority)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -211,7 +213,7 @@ class _Run:
             # Lanes report Spotify's errors; what comes here (the database, a bug) ends the run, once.
             raise errors.exceptions[0] from None
 
-    async def _work_on(self, targets: list[Target]) -> None:
+    async def _work_on(self, targets: list[Target], priority: Priority) -> None:
         """One account's lane, under its lease, on rows read anew: somebody may have been faster."""
         ready = self._without_deferred(targets)
         if not ready:
@@ -226,13 +228,13 @@ class _Run:
             due = [target for target in fresh if _is_due(target, self.force)]
             self._count_unchanged(len(ready) - len(due))
             if due:
-                await self._lane(due, lease)
+                await self._lane(due, lease, priority)
 
-    async def _lane(self, targets: list[Target], lease: AccountLease) -> None:
+    async def _lane(self, targets: list[Target], lease: AccountLease, priority: Priority) -> None:
         row = targets[0].row
         library = _libraries(self.database, [row.account_id]).get(row.account_id, 0)
         lane = AccountLane(
-            self.client.as_account(row.account_id),
+            self.client.as_account(row.account_id, priority=priority),
             lease,
             targets,
             library=library,

@@ -47,7 +47,7 @@ from spotify_pipelines.spotify.ports import (
 from spotify_pipelines.spotify.retry import ambiguous
 from spotify_pipelines.spotify.routes import Routes, require_own_world
 from spotify_pipelines.spotify.transport import HttpTransport
-from spotify_pipelines.spotify.turns import CallLimiter
+from spotify_pipelines.spotify.turns import CallLimiter, Priority
 from spotify_pipelines.spotify.verdict import Where, parse_json
 
 __all__ = ["CatalogueApi", "PlaylistApi", "SpotifyClient"]
@@ -501,10 +501,11 @@ class SpotifyClient:
             self.caller, self.routes.for_app(app_id), app_id=app_id, apps=self._apps, market=market
         )
 
-    def as_account(self, account_id: int) -> PlaylistApi:
-        """One account's playlists."""
+    def as_account(self, account_id: int, *, priority: Priority = Priority.HEALTHY) -> PlaylistApi:
+        """One account's playlists; ``priority`` says who goes first where calls have to wait."""
         app_id = self._apps.account_app(account_id)
-        return PlaylistApi(self.caller, self.routes.for_account(account_id), app_id=app_id, apps=self._apps)
+        route = self.routes.for_account(account_id, priority)
+        return PlaylistApi(self.caller, route, app_id=app_id, apps=self._apps)
 
 
 def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -17,7 +17,7 @@ from spotify_pipelines.spotify.accounting import Service
 from spotify_pipelines.spotify.caller import Route
 from spotify_pipelines.spotify.errors import QuotaExceeded
 from spotify_pipelines.spotify.ports import Apps, Credentials
-from spotify_pipelines.spotify.turns import Turn
+from spotify_pipelines.spotify.turns import Priority, Turn
 from spotify_pipelines.spotify.verdict import Where
 
 __all__ = ["Routes", "require_own_world"]
@@ -56,7 +56,7 @@ class Routes:
             on_quota=lambda error: self._record_cooldown(app_id, error),
         )
 
-    def for_account(self, account_id: int) -> Route:
+    def for_account(self, account_id: int, priority: Priority = Priority.HEALTHY) -> Route:
         """Playlists of one account, through the app it is connected to."""
         app_id = self._apps.account_app(account_id)
 
@@ -72,6 +72,7 @@ class Routes:
                 self._app_turn(app_id),
                 account=f"account-{account_id}",
                 account_limit=self._settings.account_calls_per_30s,
+                priority=priority,
             ),
             authorize=authorize,
             check_cooldown=lambda where: self._check_cooldown(app_id, where),

@@ -95,7 +95,7 @@ class World:
         tenths = max(1, round(10 * seconds))
         window: dict[Any, Any] = {}
         for name, value in (await self.client.hgetall(self.key)).items():
-            text = bytes(name).decode()
+            text = name.decode() if isinstance(name, bytes) else name
             if text[0] == "b" and text[1:].isdigit():
                 window[f"b{int(text[1:]) - tenths}"] = value
             elif text == "head":
