@@ -11,7 +11,7 @@ from importlib import import_module
 
 from bench.figures import Figure, Measurement, table
 
-_BY_DEFAULT = ("load_time", "upserts", "demo_calls", "calls", "memory")
+_BY_DEFAULT = ("load_time", "upserts", "demo_calls", "calls", "memory", "limiter")
 _BY_NAME = ("first_demo",)
 """Takes minutes, downloads the dependencies and needs a gigabyte of disk."""
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from spotify_pipelines.spotify.errors import Ambiguous, SpotifyError
+from spotify_pipelines.spotify.turns import Fate, Slot, Turn
 from spotify_pipelines_tests.spotify.harness import (
     ACCOUNT,
     APP,
@@ -42,15 +43,24 @@ async def failure(status: int, redis_url: str, key_prefix: str, *, create: bool 
     async with open_desk(
         redis_url, key_prefix, settings, credentials=credentials, mounted=httpx.MockTransport(refuse)
     ) as desk:
-        desk.client.caller.limiter.pause = _no_pause  # type: ignore[method-assign]
+        desk.client.caller.limiter = _Unlimited()
         playlists = desk.client.as_account(ACCOUNT)
         with pytest.raises(SpotifyError) as caught:
             await (playlists.create_playlist("Name", "Words", public=True) if create else playlists.me())
         return caught.value
 
 
-async def _no_pause(app: str, seconds: float) -> None:
-    """Later attempts would wait for it."""
+class _Unlimited:
+    """Always a turn: later attempts would wait for the pause that a refusal sets."""
+
+    async def acquire(self, turn: Turn) -> Slot:
+        return Slot(turn, waited=0.0, booked=0.0)
+
+    async def answered(self, slot: Slot, fate: Fate, *, pause: float | None = None) -> None:
+        return None
+
+    async def refund(self, slot: Slot) -> None:
+        return None
 
 
 @pytest.mark.parametrize("status", NEXT_STEPS)
