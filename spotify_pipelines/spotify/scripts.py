@@ -22,6 +22,7 @@ local app, passed = KEYS[1], KEYS[2]
 local state = redis.call('HMGET', app, 'generation', 'head', 'count', 'pause', 'episode')
 local generation, head, count = state[1], tonumber(state[2]) or tenth, tonumber(state[3]) or 0
 local pause, episode = tonumber(state[4]) or 0, tonumber(state[5]) or 0
+local settled = false
 
 local function add(at, calls)
   redis.call('HINCRBY', app, 'b' .. at, calls)
@@ -31,6 +32,7 @@ end
 
 -- What became of a call: it leaves the tenth of its booking for that of its answer.
 local function settle(booked, let_through, full, test)
+  settled = true
   local at = math.floor(booked / 100)
   if (tonumber(redis.call('HGET', app, 'b' .. at)) or 0) > 0 then add(at, -1) end
   add(tenth, 1)
@@ -50,12 +52,12 @@ local function tidy()
     head = head + 1
   end
   if count <= 0 then head = tenth end
-  while true do
+  while settled do
     local oldest = redis.call('LINDEX', passed, 0)
     if not oldest or tonumber(string.match(oldest, ' (%d+)')) > now - 65000 then break end
     redis.call('LPOP', passed)
   end
-  redis.call('PEXPIRE', passed, 70000)
+  if settled then redis.call('PEXPIRE', passed, 70000) end
   redis.call('HSET', app, 'head', head, 'count', count)
   redis.call('PEXPIRE', app, math.max(pause - now, 0) + KEEP)
 end
@@ -73,13 +75,13 @@ local next_argument = 0
 local function take() next_argument = next_argument + 1; return ARGV[next_argument] end
 local limit, fixed, process = tonumber(take()), take() == '1', take()
 local backlogged, waiting = tonumber(take()), tonumber(take())
-local learned = redis.call('HMGET', app, 'limit', 'fullness', 'version', 'tat', 'half', 'test')
+local learned = redis.call('HMGET', app, 'limit', 'fullness', 'tat')
 if not fixed then limit = tonumber(learned[1]) or limit end
 local fullness = tonumber(learned[2]) or 0.7
 local interval = 30000 / limit
 local room = math.max(1, math.floor(limit + 1e-9))
 local burst = math.max(1, 0.02 * limit)
-local tat = tonumber(learned[4]) or 0
+local tat = tonumber(learned[3]) or 0
 
 local fresh = not generation
 if fresh then
