@@ -45,7 +45,6 @@ __all__ = [
     "PlaylistSnapshot",
     "PlaylistSnapshotTrack",
     "Policy",
-    "ReadValidator",
     "SpotifyApp",
     "SyncIntent",
     "Track",
@@ -144,17 +143,6 @@ class Cooldown(Base):
     retry_after: Mapped[str | None] = mapped_column(comment="the header, as it came")
     endpoint: Mapped[str | None]
     reason: Mapped[str]
-
-
-class ReadValidator(Base):
-    """The ETag of one catalogue read, per app: what one account may see never answers for another."""
-
-    __tablename__ = "read_validators"
-
-    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"), primary_key=True)
-    url: Mapped[str] = mapped_column(primary_key=True)
-    etag: Mapped[str]
-    checked_at: Mapped[Created]
 
 
 class Account(Base):

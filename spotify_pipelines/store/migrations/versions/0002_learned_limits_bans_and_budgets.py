@@ -1,4 +1,4 @@
-"""learned limits, bans and validators"""
+"""learned limits, bans and daily budgets"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,20 +52,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("app_id", name=op.f("pk_learned_limits")),
     )
-    op.create_table(
-        "read_validators",
-        sa.Column("app_id", sa.BigInteger(), nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("etag", sa.Text(), nullable=False),
-        sa.Column("checked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["app_id"],
-            ["spotify_apps.id"],
-            name=op.f("fk_read_validators_app_id_spotify_apps"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("app_id", "url", name=op.f("pk_read_validators")),
-    )
     op.add_column(
         "spotify_apps", sa.Column("calls_per_day", sa.Integer(), nullable=True, comment="budget; null: none")
     )
@@ -73,7 +59,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("spotify_apps", "calls_per_day")
-    op.drop_table("read_validators")
     op.drop_table("learned_limits")
     op.drop_index("ix_cooldowns_app_id_until", table_name="cooldowns")
     op.drop_table("cooldowns")
