@@ -36,7 +36,7 @@ def resting(policy: Policy, ages: Ages) -> dict[str, int]:
     if policy.cooldown is None:
         return {}
     counted = ages.days if policy.cooldown.days is not None else ages.draws
-    return {track: age for track, age in counted.items() if age < policy.cooldown.length}
+    return {track: age for track, age in counted.items() if policy.cooldown.holds_back(age)}
 
 
 def freshness_of(policy: Policy, ages: Ages) -> dict[str, int]:
