@@ -80,7 +80,10 @@ class Caller:
 
 @dataclass(slots=True)
 class Call:
-    """A request on its way. ``client_id`` and ``user_id`` are what the ledger will say."""
+    """A request on its way. ``client_id`` and ``user_id`` are what the ledger will say.
+
+    ``admitted_at`` is where in the window of its app it counts.
+    """
 
     state: SimulatorState
     endpoint: Endpoint
@@ -95,6 +98,7 @@ class Call:
     client_id: str | None = None
     user_id: str | None = None
     fault_id: int | None = None
+    admitted_at: float = 0.0
 
     @property
     def client(self) -> Client:
@@ -198,6 +202,8 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
     with state.database.transaction():
         reply = _falsified(fault, _carry_out(call, limited or refusal, fault))
         response = _response(call, reply)
+        if response.status_code == 304 and call.caller and call.caller.client.unchanged_is_free:
+            state.limits[call.caller.client.client_id, ""].give_back(call.admitted_at)
         state.ledger.record(
             LedgerEntry(
                 real_time=real_time,
@@ -281,6 +287,7 @@ def _limit(call: Call) -> Refusal | None:
     if banned_for > 0:
         retry_after = {"Retry-After": str(int(banned_for) + 1)}
         return ApiError(429, "Too many requests", reason="QUOTA_EXCEEDED", headers=retry_after)
+    call.admitted_at = pace
     wait = limits[client.client_id, ""].ask(pace, client.limit)
     if wait is None and call.endpoint.family == "cover" and call.endpoint.method == "PUT":
         wait = limits[client.client_id, "cover"].ask(pace, client.cover_limit)
@@ -333,7 +340,12 @@ def _response(call: Call, reply: Reply) -> Response:
     if call.endpoint.is_cacheable and reply.status == 200:
         etag = f'"{blake2b(content, digest_size=16).hexdigest()}"'
         headers |= {"ETag": etag, "Cache-Control": "public, max-age=60"}
-        if call.headers.get("if-none-match") == etag:
+        if _matches(call.headers.get("if-none-match", ""), etag):
             return Response(b"", 304, headers)
     headers.setdefault("content-type", "application/json; charset=utf-8")
     return Response(content, reply.status, headers)
+
+
+def _matches(condition: str, etag: str) -> bool:
+    """Whether one of the header's entity tags is this one; weak and strong ones compare alike (RFC 9110, 13.1.2)."""
+    return etag in (tag.strip().removeprefix("W/") for tag in condition.split(","))

@@ -7,6 +7,7 @@ Quota bans are in ``people``, for they last until tomorrow.
 
 import math
 from collections import deque
+from contextlib import suppress
 
 __all__ = ["WINDOW", "RollingLimit"]
 
@@ -41,6 +42,11 @@ class RollingLimit:
         wait = min(max(math.ceil(until_free), 1), _LONGEST_CALM_WAIT)
         self._blocked_until = now + wait
         return wait
+
+    def give_back(self, admitted_at: float) -> None:
+        """Forget the call that was admitted at that time, as if it had never been made."""
+        with suppress(ValueError):
+            self._admitted.remove(admitted_at)
 
     def _strike(self, now: float) -> int:
         self._strikes += 1

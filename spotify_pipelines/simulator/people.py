@@ -52,6 +52,9 @@ class Client(BaseModel):
     regime: Regime = Regime.EXTENDED
     audio_features: bool | None = Field(None, description="Whether Spotify's own are open; None: by regime")
     limit: int = Field(300, ge=1)
+    unchanged_is_free: bool = Field(
+        False, description="Whether a 304 spares the limit; nobody knows if it does"
+    )
     cover_limit: int = Field(60, ge=1)
     developer_account: str = ""
     redirect_uris: list[Annotated[str, AfterValidator(check_redirect_uri)]] = []

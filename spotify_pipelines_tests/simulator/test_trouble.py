@@ -61,6 +61,18 @@ def test_the_limit_belongs_to_the_app_and_passes_with_time(
     assert ann.get("/me").status_code == 200
 
 
+@pytest.mark.parametrize(("is_free", "last"), [(False, 429), (True, 304)])
+def test_whether_an_unchanged_answer_spares_the_limit_is_the_apps_setting(
+    simulator: RunningSimulator, api: ApiFactory, is_free: bool, last: int
+) -> None:
+    simulator.control.add_client("classic", "secret", limit=2, unchanged_is_free=is_free)
+    client, path = api("classic"), f"/albums/{simulator.control.album_ids()[0]}"
+    etag = client.get(path).headers["etag"]
+    answers = [client.get(path, headers={"If-None-Match": etag}).status_code for _ in range(3)]
+    assert answers[-1] == last
+    assert client.get(path).status_code == (200 if is_free else 429)
+
+
 def test_a_quota_ban_hits_every_app_of_the_developer_account_and_ends(
     simulator: RunningSimulator, api: ApiFactory
 ) -> None:
