@@ -180,7 +180,6 @@ class _CutConnection(Response):
 
 async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
     """Take a request through all stations."""
-    real_time, sim_time = time.time(), state.clock.now()
     call = Call(
         state=state,
         endpoint=endpoint,
@@ -190,9 +189,14 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
         headers=request.headers,
         body=await request.body(),
         base_url=f"{request.url.scheme}://{request.url.netloc}",
-        now=sim_time,
+        now=state.clock.now(),
     )
     refusal = _check_body(call) or _identify(call)
+    there, back = state.faults.latency(call.client_id)
+    if there:
+        await asyncio.sleep(there)
+    real_time, sim_time = time.time(), state.clock.now()
+    call.now = sim_time
     limited = _limit(call)
     struck = None if limited else _strike(call)
     fault = struck.fault if struck and isinstance(struck.fault, AnswerFault) else None
@@ -223,8 +227,8 @@ async def exchange(state: SimulatorState, endpoint: Endpoint, request: Request) 
                 content_type=call.headers.get("content-type", ""),
             )
         )
-    if fault and fault.delay_after:
-        await asyncio.sleep(fault.delay_after)
+    if delay_after := back + (fault.delay_after if fault else 0):
+        await asyncio.sleep(delay_after)
     return _CutConnection() if fault and fault.drop else response
 
 

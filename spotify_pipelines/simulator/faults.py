@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, TypeAdapter, field_validator
 
 from spotify_pipelines.simulator.catalogue import digest
 from spotify_pipelines.simulator.database import Database
@@ -100,7 +100,24 @@ class Lag(BaseModel):
     seconds: float = Field(gt=0)
 
 
-Condition = DeadUri | InvalidGrant | Lag
+class Latency(BaseModel):
+    """The network is slow: real seconds until a request arrives (and counts), and until its answer does.
+
+    Each way takes from its first to its second number, drawn evenly; ``probability`` of the requests suffer it,
+    whatever they are answered.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["latency"]
+    client_id: str | None = None
+    there: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.0)
+    back: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.0)
+    probability: float = Field(1, gt=0, le=1)
+    seed: int = 0
+
+
+Condition = DeadUri | InvalidGrant | Lag | Latency
 Fault = AnswerFault | Condition
 _FAULT: TypeAdapter[Fault] = TypeAdapter(Annotated[Fault, Field(discriminator="kind")])
 
@@ -175,7 +192,7 @@ class Faults:
         return None
 
     def _draw(self, entry: Struck, fault: AnswerFault) -> bool:
-        chance = digest(f"fault/{fault.seed}/{entry.seen}") / 2**64
+        chance = _chance(fault.seed, entry.seen)
         entry.seen += 1
         hit = entry.seen > fault.skip and chance < fault.probability
         entry.struck += hit
@@ -206,6 +223,22 @@ class Faults:
         lags = [entry.fault for entry in self._active.values() if isinstance(entry.fault, Lag)]
         return max((lag.seconds for lag in lags if lag.kind == kind), default=0.0)
 
+    def latency(self, client_id: str | None) -> tuple[float, float]:
+        """Real seconds that this request takes to arrive, and its answer to come back."""
+        there = back = 0.0
+        for entry in self._active.values():
+            fault = entry.fault
+            if not isinstance(fault, Latency) or fault.client_id not in (None, client_id):
+                continue
+            struck, out, home = (_chance(fault.seed, f"{entry.seen}/{part}") for part in range(3))
+            entry.seen += 1
+            if struck < fault.probability:
+                entry.struck += 1
+                there += _between(fault.there, out)
+                back += _between(fault.back, home)
+            self._store(entry)
+        return there, back
+
     def _store(self, entry: Struck) -> None:
         self._database.run(
             "UPDATE faults SET seen = ?, struck = ? WHERE fault_id = ?",
@@ -213,3 +246,12 @@ class Faults:
             entry.struck,
             entry.fault_id,
         )
+
+
+def _chance(seed: int, number: object) -> float:
+    """From 0 up to 1, the same in every run."""
+    return digest(f"fault/{seed}/{number}") / 2**64
+
+
+def _between(bounds: tuple[float, float], part: float) -> float:
+    return bounds[0] + part * (bounds[1] - bounds[0])

@@ -1,11 +1,17 @@
 """Limits, bans and faults: what a client suffers, and that the ledger tells what really happened."""
 
+import time
+from contextlib import closing
+from pathlib import Path
+
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spotify_pipelines.simulator.control_client import ControlError
+from spotify_pipelines.simulator.database import Database
+from spotify_pipelines.simulator.faults import Faults, parse_fault
 from spotify_pipelines.simulator.limits import WINDOW, RollingLimit
 from spotify_pipelines_tests.simulator.conftest import ApiFactory, message, new_playlist, track_uris
 from spotify_pipelines_tests.support.simulator import RunningSimulator
@@ -225,6 +231,38 @@ def test_snapshot_ids_items_and_listings_can_be_late(simulator: RunningSimulator
     assert client.get("/me/playlists").json()["total"] == 2
 
 
+def test_a_slow_network_keeps_a_request_before_it_arrives_and_its_answer_after_that(
+    simulator: RunningSimulator, api: ApiFactory
+) -> None:
+    control, client = simulator.control, api("classic")
+    control.add_fault(kind="latency", client_id="reduced", there=[5, 5])
+    control.add_fault(kind="latency", client_id="classic", there=[0.2, 0.3], back=[0.3, 0.4])
+    sent = time.time()
+    client.get("/me")
+    took = time.time() - sent
+    arrived = control.ledger(path="/me")[-1]["real_time"] - sent
+
+    assert arrived >= 0.2
+    assert took - arrived >= 0.3
+    assert [fault["struck"] for fault in control.faults()] == [0, 1]
+
+
+def test_latency_repeats_with_its_seed_and_keeps_within_its_bounds(tmp_path: Path) -> None:
+    def drawn(folder: Path) -> list[tuple[float, float]]:
+        with closing(Database(folder)) as database:
+            faults = Faults(database)
+            faults.add(parse_fault({"kind": "latency", "there": [1, 2], "probability": 0.5, "seed": 4}))
+            return [faults.latency("classic") for _ in range(100)]
+
+    first = drawn(tmp_path / "first")
+    assert first == drawn(tmp_path / "second")
+    assert {back for _, back in first} == {0.0}
+    struck = [there for there, _ in first if there]
+    assert 30 < len(struck) < 70
+    assert all(1 <= there <= 2 for there in struck)
+    assert len(set(struck)) == len(struck)
+
+
 @pytest.mark.parametrize(
     ("fault", "named"),
     [
@@ -234,6 +272,7 @@ def test_snapshot_ids_items_and_listings_can_be_late(simulator: RunningSimulator
         ({"kind": "dead_uri"}, "uri"),
         ({"kind": "earthquake"}, "kind"),
         ({"probability": 2}, "probability"),
+        ({"kind": "latency", "there": [-1, 1]}, "there"),
         ({"delais": 1}, "delais"),
     ],
 )
