@@ -20,12 +20,19 @@ from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.catalogue.costs import albums_minimum, store_calls
 from spotify_pipelines.catalogue.lanes import chunks, in_lanes
 from spotify_pipelines.catalogue.outcomes import album_failure, leave_open
+from spotify_pipelines.catalogue.rereads import (
+    confirm_unchanged,
+    forget_old_validators,
+    keep_validators,
+    known_validators,
+)
 from spotify_pipelines.catalogue.rows import album_row, artist_rows
 from spotify_pipelines.catalogue.stops import Stop, outage, stop_for
 from spotify_pipelines.catalogue.urls import AlbumUrlError, parse_album_url
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
-from spotify_pipelines.spotify.client import ALBUMS_PER_CALL, CatalogueApi
+from spotify_pipelines.spotify.client import ALBUMS_PER_CALL, AlbumResult, CatalogueApi
+from spotify_pipelines.spotify.conditional import NotModified
 from spotify_pipelines.spotify.errors import SpotifyError, Unavailable, is_transient
 from spotify_pipelines.spotify.models import AlbumItem
 from spotify_pipelines.store import queue
@@ -37,7 +44,7 @@ __all__ = ["ingest_albums"]
 
 log = structlog.get_logger(__name__)
 
-Answer = tuple[str, AlbumItem | SpotifyError]
+Result = AlbumItem | NotModified | SpotifyError
 
 _CLAIM = timedelta(minutes=5)
 """How long a killed run holds back what it was reading: about twice what twenty albums ever take."""
@@ -63,7 +70,8 @@ async def ingest_albums(
     Albums that can't be read stay in the queue with the reason: until a later try or, where no try can help or
     ``max_attempts`` are used up, as dead letters. When nothing more may be asked (a ban, a lost authorization,
     a service that is down) the rest is given back untouched and reported as deferred or failed. What goes beyond
-    the app's budget for the day is put off before anything is read, the end of the queue first.
+    the app's budget for the day is put off before anything is read, the end of the queue first. An album that is read
+    again and has not changed, as far as Spotify says so without sending it (304), counts as unchanged.
 
     Args:
         urls: references in any of Spotify's shapes, to be queued first; refused ones count as failed.
@@ -93,6 +101,7 @@ async def ingest_albums(
         finally:
             minimum = albums_minimum(mine, reading.verdicts)
             store_calls(database, mine, run_id=run_id, use_case="ingest_albums", minimum=minimum)
+    forget_old_validators(database, now())
     report.calls, report.minimum_calls = mine.total, sum(minimum.values())
     return report
 
@@ -175,7 +184,7 @@ class _Reading:
         """Claim, read and store a chunk of the plan; after a stop, only report it as open."""
         if self.stop is None:
             mine = self._claim(album_ids)
-            results: dict[str, AlbumItem | SpotifyError] = {}
+            results: dict[str, Result] = {}
             try:
                 await self._ask(mine, results)
             except SpotifyError as error:
@@ -212,8 +221,9 @@ class _Reading:
                 self.report.unchanged += 1
         return mine
 
-    async def _ask(self, album_ids: Sequence[str], results: dict[str, AlbumItem | SpotifyError]) -> None:
-        answers = cast("AsyncGenerator[Answer, None]", self.catalogue.albums(album_ids))
+    async def _ask(self, album_ids: Sequence[str], results: dict[str, Result]) -> None:
+        known = known_validators(self.database, self.catalogue, album_ids)
+        answers = cast("AsyncGenerator[AlbumResult, None]", self.catalogue.albums(album_ids, known=known))
         async with aclosing(answers):
             async for album_id, result in answers:
                 results[album_id] = result
@@ -226,23 +236,28 @@ class _Reading:
                 if self.stop:
                     return
 
-    def _settle(self, album_ids: Sequence[str], results: Mapping[str, AlbumItem | SpotifyError]) -> None:
+    def _settle(self, album_ids: Sequence[str], results: Mapping[str, Result]) -> None:
         """Store what was read, hold back what failed, give back what was not asked for, and report it all."""
         albums = {key: item for key, item in results.items() if isinstance(item, AlbumItem)}
+        unchanged = [key for key, item in results.items() if isinstance(item, NotModified)]
         errors = {key: item for key, item in results.items() if isinstance(item, SpotifyError)}
         if self.stop and self.stop.kind == "Outage":
             # A service that is down is no album's fault: these are asked for again without losing an attempt.
             errors = {key: error for key, error in errors.items() if error not in self.failures_in_a_row}
-        self.verdicts += len(albums) + len(errors)
+        self.verdicts += len(albums) + len(unchanged) + len(errors)
         unstorable = self._store(albums)
         with self.database.transaction() as session:
+            confirm_unchanged(session, self.catalogue, unchanged, at=self.now())
+            queue.done(session, unchanged, now=self.now())
             for album_id, error in errors.items():
                 self._hold_back(session, album_id, error.message, type(error).__name__, is_transient(error))
             for album_id, reason in unstorable.items():
                 self._hold_back(session, album_id, reason, "RowsRefused", transient=True)
-            open_ids = [key for key in album_ids if key not in albums and key not in errors]
+            settled = {*albums, *unchanged, *errors}
+            open_ids = [key for key in album_ids if key not in settled]
             queue.release(session, open_ids, run_id=self.run_id)
         self.report.changed += len(albums) - len(unstorable)
+        self.report.unchanged += len(unchanged)
         if stored := len(albums) - len(unstorable):
             log.info("album.ingested", albums=stored, run_id=self.run_id)
         if kinds := {key: type(error).__name__ for key, error in errors.items()}:
@@ -262,6 +277,7 @@ class _Reading:
                     [album_row(album_id, album, read_at=now) for album_id, album in albums.items()],
                     artist_rows(artist for album in albums.values() for artist in album.artists),
                 )
+                keep_validators(session, self.catalogue, albums, at=now)
                 queue.done(session, list(albums), now=now)
         except RowsRefused as error:
             if len(albums) == 1:

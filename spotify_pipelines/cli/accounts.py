@@ -156,7 +156,7 @@ def list_apps(as_json: _Json = False) -> None:
 def probe_app(
     name: Annotated[str, typer.Argument(help="Which app.", show_default=False)], as_json: _Json = False
 ) -> None:
-    """Find out now what Spotify grants an app, by three calls; otherwise the first use finds out.
+    """Find out now what Spotify grants an app, by five calls at most; otherwise the first use finds out.
 
     Example: spotify-pipelines apps probe studio
     """

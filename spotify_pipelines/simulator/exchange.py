@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from spotify_pipelines.simulator.errors import ApiError, Refusal
 from spotify_pipelines.simulator.faults import AnswerFault, Struck
 from spotify_pipelines.simulator.ledger import LedgerEntry
-from spotify_pipelines.simulator.people import Client, Regime, User
+from spotify_pipelines.simulator.people import Client, Etags, Regime, User
 from spotify_pipelines.simulator.state import SimulatorState
 from spotify_pipelines.simulator.views import Views
 
@@ -341,10 +341,11 @@ def _response(call: Call, reply: Reply) -> Response:
     if reply.body is None:
         return Response(b"", reply.status, headers)
     content = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).encode()
-    if call.endpoint.is_cacheable and reply.status == 200:
+    etags = call.caller.client.etags if call.caller and call.endpoint.is_cacheable else Etags.ABSENT
+    if reply.status == 200 and etags is not Etags.ABSENT:
         etag = f'"{blake2b(content, digest_size=16).hexdigest()}"'
         headers |= {"ETag": etag, "Cache-Control": "public, max-age=60"}
-        if _matches(call.headers.get("if-none-match", ""), etag):
+        if etags is Etags.HONOURED and _matches(call.headers.get("if-none-match", ""), etag):
             return Response(b"", 304, headers)
     headers.setdefault("content-type", "application/json; charset=utf-8")
     return Response(content, reply.status, headers)

@@ -14,7 +14,7 @@ from spotify_pipelines.simulator.catalogue import digest
 from spotify_pipelines.simulator.database import Database
 from spotify_pipelines.simulator.errors import ApiError
 
-__all__ = ["Client", "People", "Regime", "User", "check_redirect_uri"]
+__all__ = ["Client", "Etags", "People", "Regime", "User", "check_redirect_uri"]
 
 _DEVELOPMENT_USERS = 5
 _LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
@@ -41,6 +41,14 @@ def check_redirect_uri(uri: str) -> str:
     raise ValueError(f"{uri!r} is not secure: use https, or http://127.0.0.1:PORT or http://[::1]:PORT")
 
 
+class Etags(StrEnum):
+    """What an app's catalogue reads have of validators."""
+
+    HONOURED = "honoured"
+    IGNORED = "ignored"
+    ABSENT = "absent"
+
+
 class Client(BaseModel):
     """An app of the developer dashboard. ``limit`` is in calls per rolling 30 seconds."""
 
@@ -52,6 +60,7 @@ class Client(BaseModel):
     regime: Regime = Regime.EXTENDED
     audio_features: bool | None = Field(None, description="Whether Spotify's own are open; None: by regime")
     limit: int = Field(300, ge=1)
+    etags: Etags = Etags.HONOURED
     unchanged_is_free: bool = Field(
         False, description="Whether a 304 spares the limit; nobody knows if it does"
     )

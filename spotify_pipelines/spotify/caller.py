@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
@@ -49,6 +50,7 @@ class Request:
         endpoint: method and path template, as counted and as shown in errors: ``GET /albums/{id}``.
         path: the template filled in.
         repeatable: twice does no more than once; False for create and append.
+        unless: the ETag of what is known; 304 is a success then, and says that it still holds.
     """
 
     endpoint: str
@@ -57,11 +59,17 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
+    unless: str | None = None
 
     @property
     def method(self) -> str:
         """The HTTP method."""
         return self.endpoint.split(" ", 1)[0]
+
+    @property
+    def url(self) -> str:
+        """Path and query, the same for the same question: what a validator belongs to."""
+        return f"{self.path}?{urlencode(sorted(self.params.items()))}" if self.params else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ class Caller:
         return await self._http.send(
             request.method,
             route.base_url + request.path,
-            headers=headers,
+            headers=headers if request.unless is None else {**headers, "If-None-Match": request.unless},
             params=request.params,
             body=request.body,
             form=request.form,
@@ -199,7 +207,10 @@ class _Call:
             self._where = replace(
                 self._where, status=answer.status, request_id=answer.headers.get("spotify-request-id")
             )
-            error = self._route.verdict(answer, self._where, now=self._caller.clock())
+            still_holds = answer.status == 304 and self._request.unless is not None
+            error = (
+                None if still_holds else self._route.verdict(answer, self._where, now=self._caller.clock())
+            )
             outcome = _outcome(error)
         except Undelivered as failure:
             error = _undelivered(failure, self._where)

@@ -7,7 +7,9 @@ does not: limits, tokens, retries (``caller``), and any decision about what a pl
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import redis.asyncio
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from spotify_pipelines.settings import Settings, World
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.caller import Caller, Request, Route
+from spotify_pipelines.spotify.conditional import CONDITIONAL_READS, NotModified, etag_of, finding_of
 from spotify_pipelines.spotify.errors import (
     BadRequest,
     Forbidden,
@@ -50,10 +53,10 @@ from spotify_pipelines.spotify.transport import HttpTransport
 from spotify_pipelines.spotify.turns import CallLimiter, Priority
 from spotify_pipelines.spotify.verdict import Where, parse_json
 
-__all__ = ["CatalogueApi", "PlaylistApi", "SpotifyClient"]
+__all__ = ["AlbumResult", "CatalogueApi", "PlaylistApi", "SpotifyClient"]
 
 Model = TypeVar("Model", bound=BaseModel)
-AlbumResult = tuple[str, AlbumItem | SpotifyError]
+AlbumResult = tuple[str, AlbumItem | NotModified | SpotifyError]
 
 ALBUMS_PER_CALL = 20
 TRACKS_PER_PAGE = 50
@@ -71,9 +74,12 @@ _DETAIL_FIELDS = "id,name,description,public,snapshot_id,owner(id)"
 _TOTAL_ONLY = f"{_DETAIL_FIELDS},items(total),tracks(total)"
 _WITH_ENTRIES = f"{_DETAIL_FIELDS},items({_PAGE}),tracks({_PAGE})"
 
+_ALBUM = "GET /albums/{id}"
+
 # Ids that Spotify's own documentation uses; a null in their place answers the question just as well.
+_KNOWN_ALBUM = "4aawyAB9vmqN3uQ7FjRGTy"
 _PROBES = {
-    ALBUMS_BATCH: Request("GET /albums", "/albums", {"ids": "4aawyAB9vmqN3uQ7FjRGTy"}),
+    ALBUMS_BATCH: Request("GET /albums", "/albums", {"ids": _KNOWN_ALBUM}),
     TRACKS_BATCH: Request("GET /tracks", "/tracks", {"ids": "7ouMYWpwJ422jRcDASZB7P"}),
     AUDIO_FEATURES: Request("GET /audio-features", "/audio-features", {"ids": "7ouMYWpwJ422jRcDASZB7P"}),
 }
@@ -131,6 +137,7 @@ class CatalogueApi(_Api):
         self._app_id = app_id
         self._apps = apps
         self._market: dict[str, str] = {} if market is None else {"market": market}
+        self._trying_condition = False
 
     @property
     def app_id(self) -> int:
@@ -143,11 +150,22 @@ class CatalogueApi(_Api):
         available = self._apps.profile(self._app_id).capabilities.get(ALBUMS_BATCH)
         return ALBUMS_PER_CALL if available else 1
 
-    async def albums(self, ids: Sequence[str]) -> AsyncIterator[AlbumResult]:
+    def album_url(self, album_id: str) -> str:
+        """Where one album is read alone: what its validator belongs to, beside the app."""
+        return Request(_ALBUM, f"/albums/{album_id}", self._market).url
+
+    async def albums(
+        self, ids: Sequence[str], *, known: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[AlbumResult]:
         """Each asked-for album, or what is wrong with it, in the order asked, each once.
 
         Twenty a call where the app may, else one by one; which of the two is found by the first refusal and
         remembered as the capability ``albums_batch``. What concerns the app rather than one album is raised.
+
+        Args:
+            known: ETags by album id, as this app was given them. ``NotModified`` comes in place of an album that is
+                read alone and still has its own, where the app has the capability ``conditional_reads``; while
+                that is unknown, one such read at a time finds it out.
 
         Raises:
             QuotaExceeded, AuthorizationLost, RateLimited: nothing more can be had now; ids not yet yielded
@@ -159,7 +177,7 @@ class CatalogueApi(_Api):
             else:
                 results = await self._album_batch(batch)
             if results is None:
-                async for result in self._albums_one_by_one(batch):
+                async for result in self._albums_one_by_one(batch, known):
                     yield result
             else:
                 for result in results:
@@ -205,8 +223,11 @@ class CatalogueApi(_Api):
                     found[row["id"]] = self._read(FeatureSet, row, request)
         return {track_id: found.get(track_id) for track_id in ids}
 
-    async def probe(self) -> dict[str, bool]:
-        """Ask once for each thing in which apps differ, whatever is known of it; remember and answer what is there.
+    async def probe(self, album_id: str = _KNOWN_ALBUM) -> dict[str, bool]:
+        """Ask for each thing in which apps differ, whatever is known of it; remember and answer what is there.
+
+        One call each, and for conditional reads two: of an album, and of the same under its ETag. Without an album
+        of the id nothing is said of them.
 
         Raises:
             QuotaExceeded, AuthorizationLost, RateLimited, Unavailable: nothing can be found out now.
@@ -223,7 +244,26 @@ class CatalogueApi(_Api):
             else:
                 found[capability], evidence = True, f"{request.endpoint} answered a probe"
             self._apps.record_capability(self._app_id, capability, found[capability], evidence)
+        if finding := await self._probe_condition(self._album_request(album_id)):
+            found[CONDITIONAL_READS], evidence = finding
+            self._apps.record_capability(self._app_id, CONDITIONAL_READS, found[CONDITIONAL_READS], evidence)
         return found
+
+    async def _probe_condition(self, request: Request) -> tuple[bool, str] | None:
+        """Whether the app has conditional reads, and the evidence; None where there is no such album."""
+        etag = None
+        for _ in range(2):
+            try:
+                answer = await self._caller.call(self._route, replace(request, unless=etag))
+            except (Forbidden, NotFound) as error:
+                if not _endpoint_is_missing(error):
+                    raise
+                return None
+            received = etag_of(answer.headers)
+            if finding := finding_of(request.endpoint, etag, answer.status, received):
+                return finding
+            etag = received
+        return None
 
     async def _album_batch(self, ids: Sequence[str]) -> list[AlbumResult] | None:
         """The albums by one call; None where they have to be read one by one."""
@@ -247,18 +287,43 @@ class CatalogueApi(_Api):
             (album_id, self._album(album_id, row, request)) for album_id, row in zip(ids, rows, strict=True)
         ]
 
-    async def _albums_one_by_one(self, ids: Sequence[str]) -> AsyncIterator[AlbumResult]:
-        endpoint = "GET /albums/{id}"
+    async def _albums_one_by_one(
+        self, ids: Sequence[str], known: Mapping[str, str]
+    ) -> AsyncIterator[AlbumResult]:
         for album_id in ids:
             try:
-                request = Request(endpoint, f"/albums/{self._id(endpoint, album_id)}", self._market)
-                yield album_id, self._album(album_id, await self._json(request), request)
+                yield album_id, await self._one_album(album_id, known.get(album_id))
             except Forbidden as error:
                 if not _endpoint_is_missing(error):
                     raise
                 yield album_id, error
             except (NotFound, BadRequest, MalformedAnswer, Unavailable) as error:
                 yield album_id, error
+
+    async def _one_album(self, album_id: str, etag: str | None) -> AlbumItem | NotModified | SpotifyError:
+        can_condition = self._apps.profile(self._app_id).capabilities.get(CONDITIONAL_READS)
+        is_trial = etag is not None and can_condition is None and not self._trying_condition
+        request = self._album_request(album_id)
+        if can_condition or is_trial:
+            request = replace(request, unless=etag)
+        self._trying_condition |= is_trial
+        try:
+            answer = await self._caller.call(self._route, request)
+        finally:
+            self._trying_condition &= not is_trial
+        received = etag_of(answer.headers)
+        result: AlbumItem | NotModified | SpotifyError = NotModified()
+        if answer.status != 304:
+            data = parse_json(answer, self._where(request, answer.status))
+            result = self._album(album_id, data, request)
+        if isinstance(result, SpotifyError):
+            return result
+        if finding := finding_of(_ALBUM, request.unless, answer.status, received):
+            self._learn(CONDITIONAL_READS, *finding)
+        return result.model_copy(update={"etag": received}) if isinstance(result, AlbumItem) else result
+
+    def _album_request(self, album_id: str) -> Request:
+        return Request(_ALBUM, f"/albums/{self._id(_ALBUM, album_id)}", self._market)
 
     def _album(self, album_id: str, data: object, request: Request) -> AlbumItem | SpotifyError:
         if not isinstance(data, dict):

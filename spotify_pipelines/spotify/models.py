@@ -116,8 +116,11 @@ class TrackPage(_Answer):
 class AlbumItem(_Answer):
     """An album with its first page of tracks (≤ 50).
 
-    ``release_date`` is as precise as ``release_date_precision`` (``year``, ``month``, ``day``) says.
+    ``release_date`` is as precise as ``release_date_precision`` (``year``, ``month``, ``day``) says. ``etag`` is the
+    header that it came with, where it was read alone.
     """
+
+    WORKED_OUT = ("etag",)
 
     id: str
     name: str = ""
@@ -130,6 +133,7 @@ class AlbumItem(_Answer):
     popularity: int | None = None
     images: list[ImageRef] = Field(default_factory=list)
     tracks: TrackPage = Field(default_factory=TrackPage)
+    etag: str | None = Field(default=None, exclude=True)
 
     @classmethod
     def _adapt(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from spotify_pipelines.store.upserts import UpsertCounts, upsert
 __all__ = [
     "Row",
     "UnreadAlbum",
+    "any_album",
+    "confirm_albums",
     "first_pages",
     "save_albums",
     "save_features",
@@ -45,6 +47,22 @@ def save_albums(session: Session, albums: Sequence[Row], artists: Sequence[Row])
     # Artists before albums before tracks, in every writer: locks taken in one order can't deadlock.
     upsert(session, Artist, artists, key=["id"])
     return upsert(session, Album, ({**album, "tracks_read_at": None} for album in albums), key=["id"])
+
+
+def confirm_albums(session: Session, album_ids: Collection[str], *, at: datetime) -> None:
+    """These albums were read again at ``at`` and have not changed: nothing else is written."""
+    session.execute(
+        text(
+            "UPDATE albums SET read_at = :at FROM (SELECT id FROM albums WHERE id = ANY(:ids) "
+            'ORDER BY id COLLATE "C" FOR NO KEY UPDATE) AS read WHERE albums.id = read.id'
+        ),
+        {"ids": list(album_ids), "at": at},
+    )
+
+
+def any_album(session: Session) -> str | None:
+    """The id of some album that is known; None where none is."""
+    return session.scalar(select(Album.id).limit(1))
 
 
 def unread_albums(

@@ -45,6 +45,7 @@ __all__ = [
     "PlaylistSnapshot",
     "PlaylistSnapshotTrack",
     "Policy",
+    "ReadValidator",
     "SpotifyApp",
     "SyncIntent",
     "Track",
@@ -123,6 +124,26 @@ class LearnedLimit(Base):
     probe_at: Mapped[Time | None] = mapped_column(comment="no upward probe before")
     evidence: Mapped[Json] = mapped_column(comment="the episode that set it: counts, times, Retry-After")
     updated_at: Mapped[Created]
+
+
+class ReadValidator(Base):
+    """What Spotify calls the version of one answer (its ETag), as one app was given it.
+
+    Its row is about the very answer that is stored: it goes when the entity is stored from another one. A migration
+    that makes room for more of an answer has to empty this table, or what is unchanged is never read in full again.
+    """
+
+    __tablename__ = "read_validators"
+    __table_args__ = (
+        Index("ix_read_validators_entity_id", "entity_id"),
+        Index("ix_read_validators_seen_at", "seen_at"),
+    )
+
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"), primary_key=True)
+    url: Mapped[str] = mapped_column(primary_key=True, comment="path and query in order, market included")
+    etag: Mapped[str]
+    entity_id: Mapped[SpotifyId] = mapped_column(comment="what the answer is about")
+    seen_at: Mapped[Time] = mapped_column(comment="when Spotify last gave or confirmed it")
 
 
 class Cooldown(Base):

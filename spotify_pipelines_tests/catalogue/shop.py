@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from spotify_pipelines.catalogue.features import fetch_features
 from spotify_pipelines.catalogue.ingest import ingest_albums
@@ -23,6 +23,7 @@ from spotify_pipelines.store.queue import QueuedAlbum
 from spotify_pipelines.store.tables import Album, Track
 from spotify_pipelines_tests.spotify.harness import (
     APP,
+    CLIENT_ID,
     Desk,
     minted,
     open_desk,
@@ -57,6 +58,14 @@ class Shop:
     desk: Desk
     clock: Clock = field(default_factory=Clock)
     runs: int = 0
+
+    def __post_init__(self) -> None:
+        insert = (
+            "INSERT INTO spotify_apps (id, name, client_id) OVERRIDING SYSTEM VALUE "
+            "VALUES (:id, 'shop', :client_id)"
+        )
+        with self.database.transaction() as session:
+            session.execute(text(f"{insert} ON CONFLICT DO NOTHING"), {"id": APP, "client_id": CLIENT_ID})
 
     @property
     def catalogue(self) -> CatalogueApi:

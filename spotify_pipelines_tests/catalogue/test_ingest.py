@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
 from spotify_pipelines.spotify.ports import ALBUMS_BATCH
 from spotify_pipelines.store import queue
@@ -352,11 +352,6 @@ def _rows(shop: Shop) -> Sequence[queue.QueuedAlbum]:
 async def test_what_goes_beyond_the_days_budget_is_put_off_and_the_queues_head_is_read(shop: Shop) -> None:
     ids = album_ids(shop, 6)
     shop.enqueue(ids)
-    insert = (
-        "INSERT INTO spotify_apps (id, name, client_id) OVERRIDING SYSTEM VALUE VALUES (:id, 'shop', 'shop')"
-    )
-    with shop.database.transaction() as session:
-        session.execute(text(insert), {"id": APP})
 
     # Whether the app reads twenty at once is not known yet, so each album counts as a call.
     set_budget(shop, 3)

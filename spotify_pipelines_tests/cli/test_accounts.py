@@ -23,7 +23,7 @@ from spotify_pipelines.accounts.registry import RegistryError
 from spotify_pipelines.accounts.vault import Vault, VaultError, new_key
 from spotify_pipelines.cli.root import build_app
 from spotify_pipelines.store.database import Database, DatabaseError, create_database_engine
-from spotify_pipelines.store.tables import Account, ApiCalls, SpotifyApp
+from spotify_pipelines.store.tables import Account, Album, ApiCalls, SpotifyApp
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
 
 CLIENT_ID = "0123456789abcdef0123456789abcdef"
@@ -186,22 +186,36 @@ def test_a_probe_finds_out_what_spotify_grants_an_app(
 ) -> None:
     simulator.control.add_client(CLIENT_ID, SECRET, regime=regime)
     command("apps", "add", "studio", CLIENT_ID)
+    [album, *_] = simulator.control.album_ids()
+    with database.transaction() as session:
+        session.add(Album(id=album, name="ours", total_tracks=1, read_at=datetime.now(UTC)))
     found = as_json(command("apps", "probe", "studio", "--json"))["capabilities"]
     granted = regime == "extended"
-    assert found == {"albums_batch": granted, "tracks_batch": granted, "audio_features": granted}
+    assert found == {
+        **dict.fromkeys(("albums_batch", "tracks_batch", "audio_features"), granted),
+        "conditional_reads": True,
+    }
     [app] = as_json(command("apps", "list", "--json"))["apps"]
     assert {name: each["available"] for name, each in app["capabilities"].items()} == found
     for each in app["capabilities"].values():
         at, expires = (datetime.fromisoformat(each[name]) for name in ("at", "expires_at"))
         assert expires - at == timedelta(days=30)
-        assert "answered a probe" in each["evidence"] or "status 40" in each["evidence"]
+        assert any(sign in each["evidence"] for sign in ("answered a probe", "status 40", "answered 304"))
     shown = [line.split() for line in command("apps", "list").stdout.splitlines()]
     granted_as = {line[1]: line[2] for line in shown if line[1:2] and line[1] in found}
-    assert granted_as == dict.fromkeys(found, "yes" if granted else "no")
+    assert granted_as == {name: "yes" if available else "no" for name, available in found.items()}
     with database.transaction() as session:
         rows = session.scalars(select(ApiCalls).where(ApiCalls.app_id.is_not(None))).all()
         asked = {row.endpoint: (row.calls, row.minimum) for row in rows if ": " not in row.endpoint}
-    assert asked == dict.fromkeys(("GET /albums", "GET /tracks", "GET /audio-features"), (1, 1))
+    assert asked == {
+        **dict.fromkeys(("GET /albums", "GET /tracks", "GET /audio-features"), (1, 1)),
+        "GET /albums/{id}": (2, 2),
+    }
+
+
+def test_a_probe_says_nothing_of_conditional_reads_where_there_is_no_album_to_read(command: Command) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    assert "conditional_reads" not in as_json(command("apps", "probe", "studio", "--json"))["capabilities"]
 
 
 def test_a_probe_that_finds_nothing_out_says_why(command: Command, simulator: RunningSimulator) -> None:

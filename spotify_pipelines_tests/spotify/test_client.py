@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from spotify_pipelines.settings import Settings, SettingsError, World
-from spotify_pipelines.spotify.client import SpotifyClient
+from spotify_pipelines.spotify.client import AlbumResult, SpotifyClient
 from spotify_pipelines.spotify.errors import (
     BadRequest,
     Forbidden,
     ForbiddenReason,
     MalformedAnswer,
     NotFound,
-    SpotifyError,
     Unavailable,
 )
 from spotify_pipelines.spotify.limiter import connect_redis
@@ -67,11 +66,11 @@ async def extended(
         yield opened
 
 
-async def read(desk: Desk, ids: list[str]) -> list[tuple[str, AlbumItem | SpotifyError]]:
+async def read(desk: Desk, ids: list[str]) -> list[AlbumResult]:
     return [result async for result in desk.client.as_app(APP).albums(ids)]
 
 
-def album_of(result: tuple[str, AlbumItem | SpotifyError]) -> AlbumItem:
+def album_of(result: AlbumResult) -> AlbumItem:
     assert isinstance(result[1], AlbumItem), result
     return result[1]
 

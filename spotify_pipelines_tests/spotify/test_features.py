@@ -23,7 +23,7 @@ from spotify_pipelines.spotify.features import (
     SpotifyFeatures,
     build_sources,
 )
-from spotify_pipelines.spotify.models import FeatureSet
+from spotify_pipelines.spotify.models import AlbumItem, FeatureSet
 from spotify_pipelines_tests.spotify.harness import (
     APP,
     CLIENT_ID,
@@ -55,7 +55,7 @@ async def some_tracks(simulator: RunningSimulator, desk: Desk, count: int) -> li
     page = await desk.client.as_app(APP).album_tracks(simulator.control.album_ids(1)[0], offset=0)
     ids = [track.id for track in page.items]
     async for _, album in desk.client.as_app(APP).albums(simulator.control.album_ids(20)):
-        ids += [track.id for track in album.tracks.items] if not isinstance(album, Exception) else []
+        ids += [track.id for track in album.tracks.items] if isinstance(album, AlbumItem) else []
     simulator.control.clear_ledger()
     return list(dict.fromkeys(ids))[:count]
 
