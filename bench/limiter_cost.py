@@ -1,0 +1,103 @@
+"""What the limiter adds to a call, ÷ a PING of Redis by the same client, in turn with it. Goal ≤ 1.5.
+
+A turn that is free at once: from asking to having it. A turn that comes free at a known time, that of the account's
+own bucket: from then to having it, less what a bare timer is late; the millisecond to which Redis' clock is read is
+in there. Medians.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+
+from bench.figures import Figure
+from spotify_pipelines.spotify.limiter import Limiter, connect_redis
+from spotify_pipelines.spotify.pace import Pace
+from spotify_pipelines.spotify.turns import Fate, Turn
+from spotify_pipelines_tests.support.services import suite_endpoints
+
+_ROUNDS = 3000
+_PLENTY = 3_000_000
+"""Calls in 30 seconds: there always is a turn."""
+_PACED = 3000
+_NAP = 0.005
+
+
+def figures() -> Iterator[Figure]:
+    """Measure in one process that does nothing else."""
+    spent = asyncio.run(_measure())
+    ping = median(spent.ping)
+    yield Figure(
+        "limiter on the critical path, free turn ÷ Redis PING",
+        median(spent.free) / ping,
+        at_most=1.5,
+        detail=f"{_told(spent.free)} ÷ {_told(spent.ping)}, {_ROUNDS} rounds",
+    )
+    yield Figure(
+        "limiter on the critical path, awaited turn ÷ Redis PING",
+        (median(spent.awaited) - median(spent.timer)) / ping,
+        at_most=1.5,
+        detail=f"{_told(spent.awaited)} after the turn came free, {len(spent.awaited)} turns of an account's bucket; "
+        f"a bare timer is late by {_told(spent.timer)}, which is taken off",
+    )
+
+
+@dataclass
+class _Spent:
+    """Seconds of each: a PING, a free turn, an awaited turn from when it came free, a timer from when it was due."""
+
+    ping: list[float] = field(default_factory=list)
+    free: list[float] = field(default_factory=list)
+    awaited: list[float] = field(default_factory=list)
+    timer: list[float] = field(default_factory=list)
+
+
+async def _measure() -> _Spent:
+    url = suite_endpoints().redis_url
+    assert url is not None
+    redis = connect_redis(url)
+    limiter = Limiter(redis, f"bench:{secrets.token_hex(6)}:")
+    spent = _Spent()
+    try:
+        plenty = Turn("plenty", _PLENTY, "account", _PLENTY)
+        for number in range(_ROUNDS):
+            spent.ping.append(await _seconds(redis.ping))
+            started = time.perf_counter()
+            slot = await limiter.acquire(plenty)
+            spent.free.append(time.perf_counter() - started)
+            await limiter.answered(slot, Fate.ANSWERED)
+            if number % 5 == 0:
+                spent.awaited.append(await _await_turn(limiter))
+                spent.timer.append(await _seconds(lambda: asyncio.sleep(_NAP)) - _NAP)
+    finally:
+        await limiter.aclose()
+        await redis.aclose()
+    return spent
+
+
+async def _await_turn(limiter: Limiter) -> float:
+    """Seconds from when the account's bucket had another turn until we had it."""
+    paced = Turn("paced", _PLENTY, "account", _PACED)
+    due, asked = 0.0, 1.0
+    while asked >= due:
+        # What was saved up comes at once; only then there is something to wait for.
+        slot = await limiter.acquire(paced)
+        await limiter.answered(slot, Fate.ANSWERED)
+        due = float(slot.taken) / 1000 - Pace.of(_PACED).tolerance
+        asked = time.time()
+    slot = await limiter.acquire(paced)
+    had = time.time()
+    await limiter.answered(slot, Fate.ANSWERED)
+    return had - due
+
+
+async def _seconds(action: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await action()
+    return time.perf_counter() - started
+
+
+def _told(seconds: list[float]) -> str:
+    return f"{1000 * median(seconds):.2f} ms (p95 {1000 * quantiles(seconds, n=20)[-1]:.2f})"
