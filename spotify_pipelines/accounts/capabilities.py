@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-__all__ = ["DEFAULT_DAYS", "Finding", "findings", "in_force"]
+from spotify_pipelines.spotify.conditional import CONDITIONAL_READS
+from spotify_pipelines.spotify.ports import ALBUMS_BATCH, AUDIO_FEATURES, TRACKS_BATCH
+
+__all__ = ["DEFAULT_DAYS", "PROBED", "Finding", "findings", "in_force"]
 
 DEFAULT_DAYS = 30
+PROBED = (ALBUMS_BATCH, AUDIO_FEATURES, CONDITIONAL_READS, TRACKS_BATCH)
+"""What ``apps probe`` finds out, so that people are told where it is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from spotify_pipelines.accounts import health as rules
 from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings
 from spotify_pipelines.accounts.consent import ConsentLevel, consent_ends, consent_level
 from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome
+from spotify_pipelines.accounts.limits import Learned, LimitStanding, limit_standing
 from spotify_pipelines.accounts.vault import Vault
 from spotify_pipelines.errors import ExplainedError
 from spotify_pipelines.spotify.models import Profile
@@ -25,7 +26,7 @@ from spotify_pipelines.spotify.oauth import SCOPES, TokenGrant
 from spotify_pipelines.store import accounts as queries
 from spotify_pipelines.store.calls import calls_today
 from spotify_pipelines.store.cooldowns import bans, inherit_cooldown
-from spotify_pipelines.store.tables import Account, AccountEvent, SpotifyApp
+from spotify_pipelines.store.tables import Account, AccountEvent, LearnedLimit, SpotifyApp
 
 __all__ = [
     "AccountStanding",
@@ -37,6 +38,7 @@ __all__ = [
     "app_owner",
     "app_standings",
     "find_app",
+    "fix_limit",
     "health_of",
     "load_account",
     "load_app",
@@ -110,6 +112,21 @@ def add_app(
     inherit_cooldown(session, app)
     session.flush()
     _log.info("app.saved", app=name, client_id=client_id)
+    return app
+
+
+def fix_limit(session: Session, name: str | None, calls_per_30s: int | None) -> SpotifyApp:
+    """Fix the app's rate limit, or leave it to be found again (None); running processes know within seconds.
+
+    What was learned is kept meanwhile: a search goes on from there.
+
+    Raises:
+        RegistryError: there is no such app, or several to choose from.
+    """
+    app = find_app(session, name)
+    app.calls_per_30s = calls_per_30s
+    session.flush()
+    _log.info("app.limit_fixed", app=app.name, calls_per_30s=calls_per_30s)
     return app
 
 
@@ -299,7 +316,10 @@ def _is_news(before: Health, after: Health) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AppStanding:
-    """An app as people are shown it; of ``capabilities`` those that have expired are tried again."""
+    """An app as people are shown it; of ``capabilities`` those that have expired are tried again.
+
+    ``calls_per_30s`` is what was fixed for this app alone, ``limit`` what holds.
+    """
 
     id: int
     name: str
@@ -307,6 +327,7 @@ class AppStanding:
     has_secret: bool
     developer_account: str | None
     calls_per_30s: int | None
+    limit: LimitStanding
     calls_per_day: int | None
     calls_today: int
     accounts: int
@@ -339,10 +360,19 @@ class AccountStanding:
 
 
 def app_standings(
-    session: Session, now: datetime, *, capability_days: int = DEFAULT_DAYS
+    session: Session,
+    now: datetime,
+    *,
+    capability_days: int = DEFAULT_DAYS,
+    calls_per_30s: int | None = None,
 ) -> list[AppStanding]:
-    """All apps, by name; a cooldown that is over is left out."""
+    """All apps, by name; a cooldown that is over is left out.
+
+    Args:
+        calls_per_30s: the setting's limit for apps that have none of their own.
+    """
     connected, made = queries.accounts_per_app(session), calls_today(session, now)
+    learned = queries.learned_limits(session)
     standings, banned = [], {ban.app_id: ban for ban in bans(session, now)}
     for app in queries.apps(session):
         ban = banned.get(app.id)
@@ -354,6 +384,7 @@ def app_standings(
                 has_secret=app.client_secret is not None,
                 developer_account=app.developer_account,
                 calls_per_30s=app.calls_per_30s,
+                limit=limit_standing(app.calls_per_30s, calls_per_30s, _learned(learned.get(app.id))),
                 calls_per_day=app.calls_per_day,
                 calls_today=made.get(app.id, 0),
                 accounts=connected.get(app.id, 0),
@@ -364,6 +395,10 @@ def app_standings(
             )
         )
     return standings
+
+
+def _learned(row: LearnedLimit | None) -> Learned | None:
+    return None if row is None else Learned(**{name: getattr(row, name) for name in Learned.__slots__})
 
 
 def account_standings(

@@ -1,4 +1,4 @@
-"""``apps add | list | probe`` and ``accounts connect | list | health``: who may call Spotify, and how they are.
+"""``apps add | list | limit | probe``, ``accounts connect | list | health``: who may call Spotify, and how they are.
 
 What belongs here: asking for secrets, sending people to the consent page and back, what is printed. What does not:
 what is done with the answer (``accounts.connect``), health and its reasons (``accounts.health``).
@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
     apps = typer.Typer(help="Apps of Spotify's developer dashboard.", no_args_is_help=True)
     apps.command("add")(add_app)
     apps.command("list")(list_apps)
+    apps.command("limit")(limit_app)
     apps.command("probe")(probe_app)
     accounts = typer.Typer(help="Spotify accounts whose playlists are kept.", no_args_is_help=True)
     accounts.command("connect")(connect)
@@ -124,7 +125,12 @@ def list_apps(as_json: _Json = False) -> None:
 
     settings, now = load_settings(), datetime.now(UTC)
     with closing(_open_database(settings)) as database, database.transaction() as session:
-        apps = app_standings(session, now, capability_days=settings.capability_days)
+        apps = app_standings(
+            session,
+            now,
+            capability_days=settings.capability_days,
+            calls_per_30s=settings.app_calls_per_30s,
+        )
     if as_json:
         print_json({"apps": [asdict(app) for app in apps]})
         return
@@ -142,7 +148,7 @@ def list_apps(as_json: _Json = False) -> None:
                 app.client_id if app.has_secret else f"{app.client_id} (public)",
                 app.accounts,
                 app.developer_account,
-                app.calls_per_30s,
+                f"{app.limit.calls_per_30s:g} ({app.limit.mode})",
                 f"{app.calls_today} of {app.calls_per_day}" if app.calls_per_day else app.calls_today,
                 _time(app.cooldown_until),
                 app.cooldown_reason,
@@ -150,7 +156,41 @@ def list_apps(as_json: _Json = False) -> None:
             for app in apps
         ],
     )
+    _print_limits(apps)
     _print_capabilities(apps, now)
+
+
+def limit_app(
+    name: Annotated[str, typer.Argument(help="Which app.", show_default=False)],
+    calls_per_30s: Annotated[
+        int | None,
+        typer.Argument(help="Keep to so many calls in 30 seconds.", min=1, max=100_000, show_default=False),
+    ] = None,
+    *,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Find the limit by counting again, from what was learned before.")
+    ] = False,
+) -> None:
+    """Fix an app's rate limit where it is known, or leave it to be found; running jobs follow within seconds.
+
+    Example: spotify-pipelines apps limit studio 180
+    """
+    from spotify_pipelines.accounts.registry import fix_limit
+
+    if (calls_per_30s is None) != learn:
+        raise typer.BadParameter("give either a number of calls in 30 seconds, or --learn.")
+    settings = load_settings()
+    with closing(_open_database(settings)) as database, database.transaction() as session:
+        fix_limit(session, name, calls_per_30s)
+    if calls_per_30s is not None:
+        typer.echo(f"The app '{plain(name)}' makes at most {calls_per_30s} calls in 30 seconds.")
+    elif settings.app_calls_per_30s is not None:
+        typer.echo(
+            f"The app '{plain(name)}' has no limit of its own any more, and keeps to that of "
+            f"SPOTIFY_PIPELINES_APP_CALLS_PER_30S ({settings.app_calls_per_30s}). Unset it to have the limit found."
+        )
+    else:
+        typer.echo(f"The limit of the app '{plain(name)}' is found by counting.")
 
 
 def probe_app(
@@ -383,8 +423,29 @@ def _vault(settings: Settings) -> "Vault":
     return Vault(key.get_secret_value() for key in settings.vault_keys)
 
 
+def _print_limits(apps: "Sequence[AppStanding]") -> None:
+    """Where each limit comes from, and when it is put to the test again."""
+    typer.echo()
+    print_table(
+        ("App", "Limit", "How", "Because", "Found by counting", "Next look upward (UTC)"),
+        [
+            (
+                app.name,
+                f"{app.limit.calls_per_30s:g}",
+                app.limit.mode,
+                app.limit.evidence,
+                None if app.limit.learned is None else f"{app.limit.learned:g}",
+                "now" if app.limit.mode == "searching" else _time(app.limit.next_look),
+            )
+            for app in apps
+        ],
+    )
+
+
 def _print_capabilities(apps: "Sequence[AppStanding]", now: datetime) -> None:
     """What Spotify grants each app as far as it was found out, by what evidence, and until when that is believed."""
+    from spotify_pipelines.accounts.capabilities import PROBED
+
     rows = [
         (
             app.name,
@@ -397,7 +458,14 @@ def _print_capabilities(apps: "Sequence[AppStanding]", now: datetime) -> None:
         for app in apps
         for name, finding in sorted(app.capabilities.items())
     ]
+    rows += [
+        (app.name, name, "not found out yet", None, None, None)
+        for app in apps
+        for name in PROBED
+        if name not in app.capabilities
+    ]
     if rows:
+        rows.sort(key=lambda row: row[:2])
         typer.echo()
         print_table(("App", "Capability", "Granted", "Found (UTC)", "Believed until (UTC)", "Evidence"), rows)
 

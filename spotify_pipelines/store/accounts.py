@@ -23,6 +23,7 @@ __all__ = [
     "connected_account",
     "expiring_accounts",
     "learned_limit",
+    "learned_limits",
     "name_is_taken",
     "put_capability",
     "put_learned_limit",
@@ -113,6 +114,11 @@ def put_capability(session: Session, app_id: int, capability: str, finding: dict
 def learned_limit(session: Session, app_id: int) -> LearnedLimit | None:
     """What was learned about the app's rate limit."""
     return session.get(LearnedLimit, app_id)
+
+
+def learned_limits(session: Session) -> dict[int, LearnedLimit]:
+    """What was learned about rate limits, by app."""
+    return {row.app_id: row for row in session.scalars(select(LearnedLimit))}
 
 
 def put_learned_limit(

@@ -17,11 +17,13 @@ import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
+from spotify_pipelines.accounts.apps import DatabaseApps
 from spotify_pipelines.accounts.connect import ConnectError
 from spotify_pipelines.accounts.probe import ProbeFailed
-from spotify_pipelines.accounts.registry import RegistryError
+from spotify_pipelines.accounts.registry import RegistryError, find_app
 from spotify_pipelines.accounts.vault import Vault, VaultError, new_key
 from spotify_pipelines.cli.root import build_app
+from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.store.database import Database, DatabaseError, create_database_engine
 from spotify_pipelines.store.tables import Account, Album, ApiCalls, SpotifyApp
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
@@ -178,6 +180,58 @@ def test_apps_are_listed_with_what_they_lack(command: Command, database: Databas
     [app] = as_json(command("apps", "list", "--json"))["apps"]
     assert (app["name"], app["has_secret"], app["accounts"]) == ("studio", True, 0)
     assert "client_secret" not in app
+
+
+def test_a_learned_limit_is_listed_with_its_evidence_and_can_be_fixed_and_left_to_be_found(
+    command: Command, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit() -> dict[str, Any]:
+        [app] = as_json(command("apps", "list", "--json"))["apps"]
+        found: dict[str, Any] = app["limit"]
+        return found
+
+    command("apps", "add", "studio", CLIENT_ID)
+    assert (limit()["calls_per_30s"], limit()["mode"]) == (30, "searching")
+
+    learned = LearnedLimit.restored(
+        142.0, Mode.STEADY, None, datetime(2026, 11, 23, 3, 10, tzinfo=UTC).timestamp(), 0
+    )
+    with database.transaction() as session:
+        app_id = find_app(session, "studio").id
+    at = datetime(2026, 11, 23, 2, 10, tzinfo=UTC).timestamp()
+    counted = {"at": at, "calls_surely_in_window": 141, "calls_possibly_in_window": 143}
+    DatabaseApps(database).record_learned_limit(app_id, learned, counted)
+    shown = command("apps", "list").stdout
+    for text in (
+        "142 (settled)",
+        "counted 141–143 calls in the 30 s before the 429 of 2026-11-23 02:10",
+        "2026-11-23 03:10",
+        "not found out yet",
+    ):
+        assert text in shown
+
+    assert "at most 180 calls" in command("apps", "limit", "studio", "180").stdout
+    assert limit() == {
+        "calls_per_30s": 180,
+        "mode": "fixed",
+        "evidence": "fixed for this app ('apps limit')",
+        "next_look": None,
+        "learned": 142.0,
+    }
+    assert DatabaseApps(database).profile(app_id).calls_per_30s == 180
+    assert "found by counting" in command("apps", "limit", "studio", "--learn").stdout
+    assert (limit()["calls_per_30s"], limit()["mode"]) == (142.0, "settled")
+    assert DatabaseApps(database).profile(app_id).calls_per_30s is None
+
+    monkeypatch.setenv("SPOTIFY_PIPELINES_APP_CALLS_PER_30S", "90")
+    assert (limit()["calls_per_30s"], limit()["mode"]) == (90, "fixed")
+    assert "Unset it" in command("apps", "limit", "studio", "--learn").stdout
+
+
+@pytest.mark.parametrize("given", [[], ["180", "--learn"], ["0"], ["-1"], ["many"], ["100001"]])
+def test_a_limit_is_one_sensible_number_or_left_to_be_found(command: Command, given: list[str]) -> None:
+    command("apps", "add", "studio", CLIENT_ID)
+    assert command("apps", "limit", "studio", *given).exit_code == 2
 
 
 @pytest.mark.parametrize("regime", ["extended", "development"])
