@@ -170,10 +170,13 @@ async def _lane(work: Work, demand: Demand, caller: Caller) -> None:
     async def authorize(_refused: str | None) -> tuple[dict[str, str], str | None]:
         return {"Authorization": f"Bearer {work.token}"}, work.token
 
-    def none(_: object) -> None:
-        """No bans here."""
+    def my_turn(*_: object) -> Turn:
+        return turn
 
-    route = Route(Service.WEB_API, work.api_url, None, None, lambda: turn, authorize, none, none)
+    def no_ban(*_: object) -> tuple[str, ...]:
+        return ()
+
+    route = Route(Service.WEB_API, work.api_url, None, None, my_turn, authorize, no_ban, no_ban)
     end = work.begin + work.seconds
     while time.monotonic() < end:
         wanted = time.monotonic()

@@ -6,17 +6,16 @@ in there. Medians.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
 from bench.figures import Figure
+from bench.redis_server import own_redis
 from spotify_pipelines.spotify.limiter import Limiter, connect_redis
 from spotify_pipelines.spotify.pace import Pace
 from spotify_pipelines.spotify.turns import Fate, Turn
-from spotify_pipelines_tests.support.services import suite_endpoints
 
 _ROUNDS = 3000
 _PLENTY = 3_000_000
@@ -27,7 +26,8 @@ _NAP = 0.005
 
 def figures() -> Iterator[Figure]:
     """Measure in one process that does nothing else."""
-    spent = asyncio.run(_measure())
+    with own_redis() as redis_url:
+        spent = asyncio.run(_measure(redis_url))
     ping = median(spent.ping)
     yield Figure(
         "limiter on the critical path, free turn ÷ Redis PING",
@@ -54,11 +54,9 @@ class _Spent:
     timer: list[float] = field(default_factory=list)
 
 
-async def _measure() -> _Spent:
-    url = suite_endpoints().redis_url
-    assert url is not None
-    redis = connect_redis(url)
-    limiter = Limiter(redis, f"bench:{secrets.token_hex(6)}:")
+async def _measure(redis_url: str) -> _Spent:
+    redis = connect_redis(redis_url)
+    limiter = Limiter(redis, "bench:")
     spent = _Spent()
     try:
         plenty = Turn("plenty", _PLENTY, "account", _PLENTY)

@@ -7,15 +7,14 @@ Classes: urgent calls want all there is; how much the lowest class keeps, where 
 classes, and where each class has a process of its own. Goal ≥ 5 %. All of it at the same time, as apps apart.
 """
 
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.callers import START_SECONDS, Call, Demand, Work, together
 from bench.figures import Figure
+from bench.redis_server import own_redis
 from spotify_pipelines.spotify.turns import Priority
-from spotify_pipelines_tests.support.services import suite_endpoints
 
 _LIMIT = 600
 _WARM_UP, _SECONDS = 8.0, 60.0
@@ -37,16 +36,16 @@ _APPS: dict[str, list[list[Demand]]] = {
 
 def figures() -> Iterator[Figure]:
     """One run of all."""
-    redis_url, prefix = suite_endpoints().redis_url, f"bench:{secrets.token_hex(6)}:"
-    assert redis_url is not None
-    begin = time.monotonic() + START_SECONDS
-    works = [
-        Work(redis_url, prefix, _LIMIT, demands, begin, _WARM_UP + _SECONDS, app=app)
-        for app, processes in _APPS.items()
-        for demands in processes
-    ]
+    with own_redis() as redis_url:
+        begin = time.monotonic() + START_SECONDS
+        works = [
+            Work(redis_url, "bench:", _LIMIT, demands, begin, _WARM_UP + _SECONDS, app=app)
+            for app, processes in _APPS.items()
+            for demands in processes
+        ]
+        done = together(works)
     calls: dict[str, list[Call]] = {app: [] for app in _APPS}
-    for work, made in zip(works, together(works), strict=True):
+    for work, made in zip(works, done, strict=True):
         calls[work.app] += [call for call in made if call.started >= begin + _WARM_UP]
     accounts, *classes = _APPS
     yield from _accounts(calls[accounts])

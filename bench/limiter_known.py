@@ -8,7 +8,6 @@ The first half minute is not counted: a window that Redis doesn't know counts as
 """
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from statistics import mean
 
 from bench.callers import START_SECONDS, CallerProcess, Demand, Work, fullest_window
 from bench.figures import Figure
-from spotify_pipelines_tests.support.services import suite_endpoints
+from bench.redis_server import own_redis
 from spotify_pipelines_tests.support.simulator import RunningSimulator, running_simulator
 
 _LIMIT = 300
@@ -50,8 +49,12 @@ def figures() -> Iterator[Figure]:
 
 
 def _measure(processes: int) -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory() as folder, running_simulator(Path(folder), albums=1) as simulator:
-        seen, trips = _run(simulator, processes)
+    with (
+        own_redis() as redis_url,
+        tempfile.TemporaryDirectory() as folder,
+        running_simulator(Path(folder), albums=1) as simulator,
+    ):
+        seen, trips = _run(redis_url, simulator, processes)
     allowed = _LIMIT * _SECONDS / 30
     for app, what in _APPS.items():
         ours = seen[app]
@@ -71,7 +74,9 @@ def _measure(processes: int) -> Iterator[Figure]:
     yield Figure("known limit, spotipy in 4 threads: 429s", theirs.refused, unit="429s")
 
 
-def _run(simulator: RunningSimulator, processes: int) -> tuple[dict[str, _Seen], dict[str, float]]:
+def _run(
+    redis_url: str, simulator: RunningSimulator, processes: int
+) -> tuple[dict[str, _Seen], dict[str, float]]:
     """What the ledger says of each app, and the mean seconds of a call."""
     tokens = {app: _add_app(simulator, app) for app in (*_APPS, _SPOTIPY)}
     for way in ("there", "back"):
@@ -81,14 +86,12 @@ def _run(simulator: RunningSimulator, processes: int) -> tuple[dict[str, _Seen],
         )
     begin = time.monotonic() + START_SECONDS
     clock_began = time.time() + START_SECONDS
-    redis_url, prefix = suite_endpoints().redis_url, f"bench:{secrets.token_hex(6)}:"
-    assert redis_url is not None
     total = _WARM_UP + _SECONDS + 1
 
     def work(app: str, number: int) -> Work:
         demands = [Demand(f"{number}-{account}", width=2) for account in range(4)]
         url, token = simulator.api_url, tokens[app]
-        return Work(redis_url, prefix, _LIMIT, demands, begin, total, url, token, app=app)
+        return Work(redis_url, "bench:", _LIMIT, demands, begin, total, url, token, app=app)
 
     running = {app: [CallerProcess(work(app, number)) for number in range(processes)] for app in _APPS}
     spotipy = [simulator.api_url, tokens[_SPOTIPY], str(begin), str(total)]

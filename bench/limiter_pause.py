@@ -5,7 +5,6 @@ Every start and every answer is noted on the clock that all processes share. Wha
 after the process that was refused had read the answer, is late: the figure is the latest of them.
 """
 
-import secrets
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from bench.callers import START_SECONDS, Call, Demand, Work, together
 from bench.figures import Figure
 from bench.model_server import ServerModel
-from spotify_pipelines_tests.support.services import suite_endpoints
+from bench.redis_server import own_redis
 
 _PROCESSES = 4
 _LIMIT = 3000
@@ -23,22 +22,8 @@ _PAUSE = 1.0
 
 def figures() -> Iterator[Figure]:
     """One run."""
-    redis_url, prefix = suite_endpoints().redis_url, f"bench:{secrets.token_hex(6)}:"
-    assert redis_url is not None
-    begin = time.monotonic() + START_SECONDS
-    works = [
-        Work(
-            redis_url,
-            prefix,
-            _LIMIT,
-            [Demand(f"{number}-{account}", width=4) for account in range(4)],
-            begin,
-            _SECONDS,
-            server=ServerModel(refused=0.01, seed=number),
-        )
-        for number in range(_PROCESSES)
-    ]
-    done = together(works)
+    with own_redis() as redis_url:
+        done = together(_works(redis_url))
     calls = sorted((call for each in done for call in each), key=lambda call: call.started)
     refusals = [call.ended for call in calls if call.status == 429]
     late = _late(calls, refusals)
@@ -50,6 +35,22 @@ def figures() -> Iterator[Figure]:
         at_most=50,
         detail=f"{after}; {sum(each > 0.05 for each in late)} of them by more than 50 ms",
     )
+
+
+def _works(redis_url: str) -> list[Work]:
+    begin = time.monotonic() + START_SECONDS
+    return [
+        Work(
+            redis_url,
+            "bench:",
+            _LIMIT,
+            [Demand(f"{number}-{account}", width=4) for account in range(4)],
+            begin,
+            _SECONDS,
+            server=ServerModel(refused=0.01, seed=number),
+        )
+        for number in range(_PROCESSES)
+    ]
 
 
 def _late(calls: list[Call], refusals: list[float]) -> list[float]:
