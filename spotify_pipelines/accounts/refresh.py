@@ -17,6 +17,7 @@ from spotify_pipelines.report import Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog, Service
 from spotify_pipelines.spotify.errors import SpotifyError, is_transient
 from spotify_pipelines.store import accounts as queries
+from spotify_pipelines.store.calls import CallTarget, record_calls, stored_endpoint
 from spotify_pipelines.store.database import Database
 
 __all__ = ["MARGIN", "WITHIN", "refresh_tokens"]
@@ -55,8 +56,9 @@ async def refresh_tokens(
         dry_run: only list who is due; no call, nothing written.
 
     Returns:
-        A report with a row per account: when token and consent end, health and what to do. Calls to the
-        accounts service are counted apart, as ``token_calls``.
+        A report with a row per account: when token and consent end, health and what to do. Calls to the accounts
+        service are counted apart, as ``token_calls`` beside ``token_calls_minimum``: one for each token that was
+        refreshed or refused.
     """
     before = now() + within + margin
     with database.transaction() as session:
@@ -74,11 +76,26 @@ async def refresh_tokens(
             await _renew_all(credentials, due, report, until=before, force=force, run_id=run_id)
     report.calls = mine.total
     report.counts["token_calls"] = mine.total_of(Service.ACCOUNTS)
+    report.counts["token_calls_minimum"] = _store_calls(database, mine, report, run_id=run_id)
     with database.transaction() as session:
         standings = account_standings(session, now(), due) if due else []
     report.rows = [_row(standing) for standing in sorted(standings, key=_worst_first)]
     _log.info("accounts.tokens_refreshed", summary=report.sentence(), run_id=run_id, dry_run=dry_run)
     return report
+
+
+def _store_calls(database: Database, calls: CallLog, report: Report, *, run_id: str) -> int:
+    """Write the log to ``api_calls``; answers the fewest calls that could have done it."""
+    rows = calls.rows()
+    asked = [row for row in rows if row["service"] == Service.ACCOUNTS]
+    minimum: dict[CallTarget, int] = {}
+    if asked:
+        # What failed without any call (another process holds the account, a key is missing) needed none.
+        least = min(report.changed + len(report.failed), calls.total_of(Service.ACCOUNTS))
+        minimum[None, None, stored_endpoint(Service.ACCOUNTS, str(asked[0]["endpoint"]))] = least
+    with database.transaction() as session:
+        record_calls(session, run_id=run_id, use_case="refresh_tokens", rows=rows, minimum=minimum)
+    return sum(minimum.values())
 
 
 async def _renew_all(

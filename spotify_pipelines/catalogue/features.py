@@ -17,6 +17,7 @@ from math import ceil, isfinite
 
 import structlog
 
+from spotify_pipelines.accounts.budget import Budget, budgets
 from spotify_pipelines.catalogue.costs import batches_minimum, store_calls
 from spotify_pipelines.catalogue.lanes import LANES
 from spotify_pipelines.catalogue.outcomes import leave_open
@@ -107,6 +108,7 @@ class _Stage:
     """One source: the tracks that wait for it, and how it has done so far.
 
     ``asked`` counts the tracks it gave a verdict on. ``off``: it is of no use at all. ``stop``: not now.
+    ``batches_left``: that its app's budget for today allows; None: no budget.
     """
 
     source: FeatureSource
@@ -115,15 +117,16 @@ class _Stage:
     failures: int = 0
     off: bool = False
     stop: Stop | None = None
+    batches_left: int | None = None
 
     def take(self, batches: int, *, only_full: bool) -> list[list[str]]:
         """Up to so many batches of waiting tracks."""
         size = self.source.batch_size
-        count = len(self.waiting) // size if only_full else ceil(len(self.waiting) / size)
-        return [
-            [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
-            for _ in range(min(batches, count))
-        ]
+        count = min(batches, len(self.waiting) // size if only_full else ceil(len(self.waiting) / size))
+        if self.batches_left is not None:
+            count = min(count, self.batches_left)
+            self.batches_left -= count
+        return [[self.waiting.popleft() for _ in range(min(size, len(self.waiting)))] for _ in range(count)]
 
 
 class _Fetching:
@@ -148,11 +151,13 @@ class _Fetching:
         self._reasons: dict[str, list[str]] = {}
         self._missing: Counter[str] = Counter()
         self._found: Counter[str] = Counter()
+        self._budgets: dict[int, Budget] = {}
         self.report = Report("tracks")
 
     async def run(self, wanted: Sequence[str]) -> None:
         """Ask for all ``wanted`` tracks, several batches at once."""
         self.report.requested = len(wanted)
+        self._look_at_budgets()
         self._pass_on(0, dict.fromkeys(wanted, ""))
         while (place := self._next_place()) is not None:
             stage = self._stages[place]
@@ -164,6 +169,7 @@ class _Fetching:
             for outcome in outcomes:
                 if outcome is not None:
                     raise outcome
+            self._keep_to_budget(stage)
             self._settle_waiting(place)
             if self._progress:
                 self._progress(len(wanted) - sum(len(stage.waiting) for stage in self._stages), len(wanted))
@@ -178,6 +184,25 @@ class _Fetching:
                 batches = ceil(stage.asked / stage.source.batch_size)
                 least |= batches_minimum(calls, _ENDPOINT, batches, service)
         return least
+
+    def _look_at_budgets(self) -> None:
+        with self._database.transaction() as session:
+            self._budgets = budgets(session, self._now())
+        for stage in self._stages:
+            if (budget := self._budget(stage)) is not None:
+                stage.batches_left = budget.left
+                self._keep_to_budget(stage)
+
+    def _budget(self, stage: _Stage) -> Budget | None:
+        spender = stage.source.spender
+        return None if spender is None else self._budgets.get(spender)
+
+    def _keep_to_budget(self, stage: _Stage) -> None:
+        """Put off what waits for a source whose app has no calls left today."""
+        budget = self._budget(stage)
+        if budget is not None and stage.batches_left == 0 and not stage.off and stage.stop is None:
+            stage.stop = Stop("Budget", budget.reason, budget.until)
+            log.warning("features.budget_spent", app=budget.app, source=stage.source.name)
 
     def _more_may_come(self, place: int) -> bool:
         return any(stage.waiting for stage in self._stages[:place])

@@ -10,16 +10,18 @@ first fifty along.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from math import ceil
 
 import structlog
 
+from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.catalogue.costs import batches_minimum, store_calls
 from spotify_pipelines.catalogue.lanes import chunks, in_lanes
 from spotify_pipelines.catalogue.outcomes import album_failure, leave_open
 from spotify_pipelines.catalogue.rows import artist_rows, credit_rows, track_row
 from spotify_pipelines.catalogue.stops import Stop, concerns_all, outage, stop_for
-from spotify_pipelines.report import Report
+from spotify_pipelines.report import Deferral, Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import TRACKS_PER_PAGE, CatalogueApi
 from spotify_pipelines.spotify.errors import SpotifyError, Unavailable, is_transient
@@ -55,8 +57,9 @@ async def read_tracks(
     """Store the tracks of all albums that have been read, with their artists, and mark those albums complete.
 
     Albums of up to fifty tracks need no call. A longer album is stored when its last page is there; if a page
-    can't be had, the album is held back in the queue with the reason, as ``ingest_albums`` does. The report
-    counts albums; tracks are among its ``counts``.
+    can't be had, the album is held back in the queue with the reason, as ``ingest_albums`` does. Pages that go beyond
+    the app's budget for the day are put off before anything is read. The report counts albums; tracks are among its
+    ``counts``.
 
     Args:
         album_ids: only the tracks of these albums; empty: of all.
@@ -66,7 +69,7 @@ async def read_tracks(
     with database.transaction() as session:
         plan = unread_albums(session, now=now(), limit=limit, only=album_ids or None)
     short = [album.album_id for album in plan if not _pages_to_read(album)]
-    long = [album for album in plan if _pages_to_read(album)]
+    long, put_off = _within_budget(database, catalogue, plan, now())
     with calls.child() as mine:
         reading = _Reading(database, catalogue, run_id, now, max_attempts, len(plan), progress)
         try:
@@ -78,6 +81,7 @@ async def read_tracks(
             store_calls(database, mine, run_id=run_id, use_case="read_tracks", minimum=minimum)
     report = reading.report
     report.requested = len(plan)
+    report.deferred += put_off
     report.calls, report.minimum_calls = mine.total, sum(minimum.values())
     report.counts |= {
         "tracks_new": reading.tracks.inserted,
@@ -85,6 +89,26 @@ async def read_tracks(
         "tracks_unchanged": reading.tracks.unchanged,
     }
     return report
+
+
+def _within_budget(
+    database: Database, catalogue: CatalogueApi, plan: Sequence[UnreadAlbum], now: datetime
+) -> tuple[list[UnreadAlbum], list[Deferral]]:
+    """The albums with further pages that the app's budget for today allows to read, and the others as put off."""
+    long = [album for album in plan if _pages_to_read(album)]
+    with database.transaction() as session:
+        budget = budgets(session, now).get(catalogue.app_id)
+    if budget is None:
+        return long, []
+    # What comes later does not overtake, or a very long album would wait for ever.
+    costs = accumulate(map(_pages_to_read, long))
+    affordable = sum(cost <= budget.left for cost in costs)
+    if affordable < len(long):
+        log.warning("tracks.budget_spent", app=budget.app, put_off=len(long) - affordable)
+    put_off = [
+        Deferral(f"album {album.album_id}", budget.until, budget.reason) for album in long[affordable:]
+    ]
+    return long[:affordable], put_off
 
 
 def _pages_to_read(album: UnreadAlbum) -> int:

@@ -27,7 +27,8 @@ _ALWAYS = (
     *("features_spotify", "features_reccobeats", "features_missing"),
     *("snapshots", "snapshots_24h"),
     *("history_24h_created", "history_24h_reshuffled", "history_24h_synced"),
-    *("calls_24h", "calls_limited_24h", "calls_minimum_24h", "calls_ratio_24h"),
+    *("calls_24h", "calls_ok_24h", "calls_limited_24h", "calls_failed_24h", "calls_waited_seconds_24h"),
+    *("calls_minimum_24h", "calls_ratio_24h"),
     *("queue_queued", "queue_ingested", "queue_failed", "queue_dead"),
     *("deferred_playlists", "deferred_albums"),
 )

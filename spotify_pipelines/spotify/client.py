@@ -150,6 +150,11 @@ class CatalogueApi(_Api):
         available = self._apps.profile(self._app_id).capabilities.get(ALBUMS_BATCH)
         return ALBUMS_PER_CALL if available else 1
 
+    @property
+    def may_read_features(self) -> bool:
+        """Whether Spotify's audio features may be there for the app: False where it is known to be refused."""
+        return not self._lacks(AUDIO_FEATURES)
+
     def album_url(self, album_id: str) -> str:
         """Where one album is read alone: what its validator belongs to, beside the app."""
         return Request(_ALBUM, f"/albums/{album_id}", self._market).url

@@ -67,6 +67,7 @@ class FeatureSource(Protocol):
     Attributes:
         name: stored beside each value (``spotify``, ``reccobeats``, ``csv``).
         batch_size: most tracks in one ``fetch``.
+        spender: the app whose budget a ``fetch`` uses a call of; None: nobody's.
     """
 
     @property
@@ -74,6 +75,9 @@ class FeatureSource(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def spender(self) -> int | None: ...
 
     async def fetch(self, ids: Sequence[str]) -> FeatureAnswer:
         """Features of at most ``batch_size`` tracks.
@@ -94,6 +98,11 @@ class SpotifyFeatures:
     def __init__(self, catalogue: CatalogueApi) -> None:
         self._catalogue = catalogue
 
+    @property
+    def spender(self) -> int | None:
+        """The app; nobody where it is known to be refused, which takes no call."""
+        return self._catalogue.app_id if self._catalogue.may_read_features else None
+
     async def fetch(self, ids: Sequence[str]) -> FeatureAnswer:
         """See ``FeatureSource``."""
         try:
@@ -112,6 +121,7 @@ class ReccoBeatsFeatures:
 
     name = "reccobeats"
     batch_size = 40
+    spender = None
 
     def __init__(self, client: SpotifyClient) -> None:
         self._client = client
@@ -144,6 +154,7 @@ class CsvFeatures:
 
     name = "csv"
     batch_size = 10_000
+    spender = None
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     SQLColumnExpression,
@@ -78,7 +79,10 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
             AlbumSource.next_attempt_at > now,
         ),
         _total("calls_24h", func.coalesce(func.sum(ApiCalls.calls), 0), *calls),
+        _total("calls_ok_24h", func.coalesce(func.sum(ApiCalls.ok), 0), *calls),
         _total("calls_limited_24h", func.coalesce(func.sum(ApiCalls.limited), 0), *calls),
+        _total("calls_failed_24h", func.coalesce(func.sum(ApiCalls.failed), 0), *calls),
+        _total("calls_waited_seconds_24h", _whole(func.sum(ApiCalls.waited_seconds)), *calls),
         _total("calls_minimum_24h", func.coalesce(func.sum(ApiCalls.minimum), 0), *calls),
     ]
     rows = session.execute(union_all(*parts))
@@ -100,6 +104,10 @@ _Counted = Select[tuple[str, str, int]]
 
 def _grouped(what: str, column: SQLColumnExpression[str], *conditions: ColumnElement[bool]) -> _Counted:
     return select(literal(what), column, func.count()).where(*conditions).group_by(column)
+
+
+def _whole(seconds: ColumnElement[float]) -> ColumnElement[int]:
+    return cast(func.round(func.coalesce(seconds, 0)), BigInteger)
 
 
 def _total(what: str, number: ColumnElement[int], *conditions: ColumnElement[bool]) -> _Counted:

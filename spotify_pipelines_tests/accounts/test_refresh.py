@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from spotify_pipelines.accounts.refresh import refresh_tokens
 from spotify_pipelines.report import Report
+from spotify_pipelines.store.tables import ApiCalls
 from spotify_pipelines_tests.accounts.office import HOUR, Office
 
 
@@ -57,6 +59,20 @@ async def test_a_second_run_right_after_finds_nothing_due(office: Office) -> Non
     assert outcome(await refresh(office)) == (2, 2, 0, 0)
     assert outcome(await refresh(office)) == (0, 0, 0, 0)
     assert len(office.token_requests()) == 2
+
+
+async def test_calls_to_the_token_endpoint_are_stored_beside_their_minimum(office: Office) -> None:
+    office.connect("anna", "ben")
+    office.advance(HOUR)
+    report = await refresh(office)
+    assert (report.counts["token_calls"], report.counts["token_calls_minimum"]) == (2, 2)
+    assert (report.calls, report.minimum_calls) == (0, 0), "none of them is the Web API's"
+    with office.database.transaction() as session:
+        rows = session.scalars(select(ApiCalls).where(ApiCalls.use_case == "refresh_tokens")).all()
+        assert [(row.run_id, row.endpoint, row.calls, row.ok, row.minimum) for row in rows] == [
+            ("run-1", "accounts: POST /api/token", 2, 2, 2)
+        ]
+    assert (await refresh(office)).counts["token_calls_minimum"] == 0
 
 
 async def test_one_lost_account_stops_no_other_and_is_reported_with_what_to_do(office: Office) -> None:

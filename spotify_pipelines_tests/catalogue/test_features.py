@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from spotify_pipelines.catalogue.features import fetch_features
 from spotify_pipelines.report import Report
@@ -17,12 +17,13 @@ from spotify_pipelines.spotify.errors import Unavailable
 from spotify_pipelines.spotify.features import FeatureAnswer, FeatureSource, SourceUnavailable
 from spotify_pipelines.spotify.models import FeatureSet
 from spotify_pipelines.spotify.ports import AUDIO_FEATURES
+from spotify_pipelines.store.calls import calls_today, midnight
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.queries import catalogue_counts
-from spotify_pipelines.store.tables import Album, ApiCalls, Track
+from spotify_pipelines.store.tables import Album, ApiCalls, SpotifyApp, Track
 from spotify_pipelines.store.upserts import upsert
 from spotify_pipelines_tests.catalogue.shop import Clock, Shop
-from spotify_pipelines_tests.spotify.harness import CLIENT_ID, SECRET, UNLIMITED
+from spotify_pipelines_tests.spotify.harness import APP, CLIENT_ID, SECRET, UNLIMITED
 
 KNOWN = FeatureSet(tempo=120.0, energy=0.5)
 
@@ -45,6 +46,7 @@ class Scripted:
         self.batch_size = batch_size
         self.knows = set(knows)
         self.error = error
+        self.spender: int | None = None
         self.asked: list[list[str]] = []
 
     async def fetch(self, ids: Sequence[str]) -> FeatureAnswer:
@@ -300,3 +302,36 @@ async def test_not_a_number_is_no_feature(database: Database) -> None:
 
     await bench.fetch(Odd("odd", 1))
     assert bench.stored()[bench.ids[0]].audio_features == {"energy": 0.5}
+
+
+async def test_what_goes_beyond_the_days_budget_is_not_asked_of_spotify(shop: Shop) -> None:
+    tracks = await stocked(shop)
+    assert tracks > 300
+    used = set_budget(shop, 2)
+    report = await shop.features("spotify")
+    assert len(shop.requests("/v1/audio-features")) == report.calls == report.minimum_calls == 2
+    assert len(report.deferred) == tracks - 200
+    assert {each.until for each in report.deferred} == {midnight(shop.clock(), days=1)}
+    assert f"{used} of {used + 2} calls" in report.deferred[0].reason
+    again = await shop.features("spotify")
+    assert (again.calls, again.failed) == (0, [])
+    assert len(again.deferred) == again.requested > 0
+
+
+async def test_a_spent_budget_keeps_no_source_waiting_that_costs_the_app_nothing(shop: Shop) -> None:
+    shop.simulator.control.add_client(CLIENT_ID, SECRET, limit=UNLIMITED, regime="development")
+    tracks = await stocked(shop, 20)
+    set_budget(shop, 1)
+    first = await shop.features("spotify", "reccobeats", limit=10)
+    assert (first.requested, first.deferred) == (10, []), "the call that found the 403 was in the budget"
+    report = await shop.features("spotify", "reccobeats")
+    assert (report.requested, report.deferred) == (tracks - 10, []), "and no further one is needed"
+    assert report.counts["found_reccobeats"] > 0
+
+
+def set_budget(shop: Shop, more: int) -> int:
+    """Allow so many further calls today; answers how many were made."""
+    with shop.database.transaction() as session:
+        used = calls_today(session, shop.clock()).get(APP, 0)
+        session.execute(update(SpotifyApp).values(calls_per_day=used + more))
+    return used

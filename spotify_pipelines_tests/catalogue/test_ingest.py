@@ -69,6 +69,20 @@ async def test_another_app_finds_that_out_by_one_probe_and_reads_one_by_one(shop
     assert shop.requests("/v1/albums").count("/v1/albums") == 1
 
 
+async def test_the_catalogue_is_read_with_the_apps_own_token(shop: Shop) -> None:
+    shop.enqueue(album_ids(shop))
+    await shop.ingest()
+    await shop.tracks()
+    await shop.features("spotify")
+    lines = shop.simulator.control.ledger(path="/v1/")
+    assert {line["endpoint"] for line in lines} == {
+        "/v1/albums",
+        "/v1/albums/{id}/tracks",
+        "/v1/audio-features",
+    }
+    assert {(line["client_id"], line["user_id"]) for line in lines} == {(CLIENT_ID, None)}
+
+
 async def test_a_second_run_finds_nothing_to_do_and_asks_for_nothing(shop: Shop) -> None:
     shop.enqueue(album_ids(shop, 5))
     await shop.ingest()

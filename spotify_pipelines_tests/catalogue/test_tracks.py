@@ -3,10 +3,12 @@
 from math import ceil
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from spotify_pipelines.store.tables import ApiCalls, TrackArtist
+from spotify_pipelines.store.calls import calls_today, midnight
+from spotify_pipelines.store.tables import ApiCalls, SpotifyApp, TrackArtist
 from spotify_pipelines_tests.catalogue.shop import Shop
+from spotify_pipelines_tests.spotify.harness import APP
 
 LONG = 50
 """Tracks that come with an album."""
@@ -178,3 +180,22 @@ async def test_a_run_that_is_killed_keeps_what_it_stored(shop: Shop) -> None:
     assert 0 < stored < sum(albums.values())
     await shop.tracks()
     assert len(shop.stored_tracks()) == sum(albums.values())
+
+
+async def test_pages_beyond_the_days_budget_are_put_off_and_all_that_needs_no_call_is_stored(
+    shop: Shop,
+) -> None:
+    albums = await ingest(shop)
+    long = sorted(album_id for album_id, tracks in albums.items() if tracks > LONG)
+    pages = [ceil(albums[album_id] / LONG) - 1 for album_id in long]
+    with shop.database.transaction() as session:
+        used = calls_today(session, shop.clock())[APP]
+        session.execute(update(SpotifyApp).values(calls_per_day=used + pages[0]))
+    report = await shop.tracks()
+    assert (report.calls, report.minimum_calls) == (pages[0], pages[0])
+    assert [each.item for each in report.deferred] == [f"album {id_}" for id_ in long[1:]] != []
+    assert (report.requested, report.changed) == (65, 65 - len(long) + 1)
+    assert {each.until for each in report.deferred} == {midnight(shop.clock(), days=1)}
+    with shop.database.transaction() as session:
+        session.execute(update(SpotifyApp).values(calls_per_day=None))
+    assert (await shop.tracks()).changed == len(long) - 1

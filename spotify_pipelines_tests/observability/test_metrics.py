@@ -67,7 +67,18 @@ def fill(database: Database) -> None:
             )
         ),
         *(
-            ApiCalls(run_id="r", use_case="u", endpoint=endpoint, calls=calls, limited=1, minimum=2, at=at)
+            ApiCalls(
+                run_id="r",
+                use_case="u",
+                endpoint=endpoint,
+                calls=calls,
+                ok=calls - 2,
+                limited=1,
+                failed=1,
+                waited_seconds=6.6,
+                minimum=2,
+                at=at,
+            )
             for endpoint, calls, at in (
                 ("GET /albums/{id}", 5, NOW - HOUR),
                 ("GET /albums/{id}", 7, NOW - 25 * HOUR),
@@ -149,9 +160,12 @@ def test_everything_is_counted_under_its_name(database: Database) -> None:
         "apps_in_cooldown": 1,
         "artists": 1,
         "calls_24h": 5,
+        "calls_failed_24h": 1,
         "calls_limited_24h": 1,
         "calls_minimum_24h": 2,
+        "calls_ok_24h": 3,
         "calls_ratio_24h": 2.5,
+        "calls_waited_seconds_24h": 7,
         "deferred_albums": 1,
         "deferred_playlists": 1,
         "features_missing": 2,

@@ -172,9 +172,10 @@ def _metadata(report: Report) -> dict[str, Any]:
         "failed": len(report.failed),
         "deferred": len(report.deferred),
         **report.counts,
+        # Also where none was made: that nothing was asked is what a quiet night is about.
+        "spotify_calls": report.calls,
+        "spotify_calls_minimum": report.minimum_calls,
     }
-    if report.calls or report.minimum_calls:
-        metadata |= {"spotify_calls": report.calls, "spotify_calls_minimum": report.minimum_calls}
     if report.deferred_until:
         metadata["deferred_until"] = dg.MetadataValue.timestamp(report.deferred_until)
     if report.notes:
