@@ -173,7 +173,7 @@ async def _lane(work: Work, demand: Demand, caller: Caller) -> None:
     def my_turn(*_: object) -> Turn:
         return turn
 
-    def no_ban(*_: object) -> tuple[str, ...]:
+    def no_ban(*_: object) -> Any:
         return ()
 
     route = Route(Service.WEB_API, work.api_url, None, None, my_turn, authorize, no_ban, no_ban)
