@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from spotify_pipelines.errors import ExplainedError
 
-__all__ = ["Settings", "SettingsError", "World", "find_root", "load_settings"]
+__all__ = ["ENDPOINT_FAMILIES", "Settings", "SettingsError", "World", "find_root", "load_settings"]
 
 
 class SettingsError(ExplainedError, ValueError):
@@ -30,6 +30,10 @@ class World(StrEnum):
 
     SANDBOX = "sandbox"
     LIVE = "live"
+
+
+ENDPOINT_FAMILIES = frozenset({"cover"})
+"""Endpoints with a limit of their own; which they are, ``spotify.families`` says."""
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -74,6 +78,16 @@ class Settings(BaseSettings):
         ge=1,
         description="Calls of one app in 30 seconds, unless the app says otherwise; unset: found out",
     )
+    family_calls_per_30s: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description='Calls of one app to a family of endpoints in 30 seconds, as JSON: {"cover": 10}; a family that '
+        "is not named has no limit beside the app's",
+    )
+    developer_calls_per_30s: int | None = Field(
+        None,
+        ge=1,
+        description="Calls of all apps of one developer account together in 30 seconds; unset: no limit",
+    )
     max_processes: int = Field(
         4, ge=1, description="Processes that may call at once; each takes that part of a limit without Redis"
     )
@@ -102,6 +116,14 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("family_calls_per_30s")
+    @classmethod
+    def _known_families(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(value.keys() - ENDPOINT_FAMILIES):
+            known = ", ".join(sorted(ENDPOINT_FAMILIES))
+            raise ValueError(f"there is no family of endpoints {', '.join(unknown)}; there are: {known}")
+        return value
 
     @model_validator(mode="after")
     def _one_world_one_host(self) -> Self:

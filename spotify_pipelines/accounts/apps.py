@@ -1,8 +1,8 @@
 """What the client asks about apps before every call, answered from memory; what it finds out, stored at once.
 
 What belongs here: the client's ports ``Apps`` and ``LimitMemory`` over PostgreSQL. What does not: tokens
-(``credentials``), probing. A cooldown that another process stored is known here within two seconds; in
-between the shared limiter holds.
+(``credentials``), probing. A cooldown that another process stored is known here within two seconds; until then
+the shared limiter tells of it.
 """
 
 import time
@@ -14,7 +14,7 @@ import structlog
 
 from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings, in_force
 from spotify_pipelines.accounts.registry import RegistryError
-from spotify_pipelines.spotify.errors import QuotaExceeded
+from spotify_pipelines.spotify.errors import BanKind, QuotaExceeded
 from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.store import accounts as queries
@@ -51,13 +51,13 @@ class DatabaseApps:
         self._app_of: dict[int, int] = {}
         self._stale_at = float("-inf")
 
-    def profile(self, app_id: int) -> AppProfile:
-        """The app as known now, cooldown included.
+    def profile(self, app_id: int, *, anew: bool = False) -> AppProfile:
+        """The app as known now, cooldown included; ``anew``: as the database has it.
 
         Raises:
             RegistryError: there is no such app.
         """
-        if time.monotonic() >= self._stale_at or app_id not in self._profiles:
+        if anew or time.monotonic() >= self._stale_at or app_id not in self._profiles:
             self._read()
         if app_id not in self._profiles:
             raise RegistryError(
@@ -90,8 +90,12 @@ class DatabaseApps:
         )
         self._read()
 
-    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
-        """Store a ban in Spotify's own words; a later deadline stays. Siblings share the one of a quota."""
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> list[str]:
+        """Store a ban in Spotify's own words; a later deadline stays. Siblings share the one of a quota.
+
+        Returns:
+            The client ids that it holds back.
+        """
         with self._database.transaction() as session:
             held = save_cooldown(
                 session,
@@ -114,6 +118,8 @@ class DatabaseApps:
             reason=ban.said or ban.message,
         )
         self._read()
+        own = self._profiles[app_id]
+        return [own.client_id, *(self._siblings(own) if ban.kind is BanKind.QUOTA else ())]
 
     def learned_limit(self, app_id: int) -> LearnedLimit | None:
         """What was learned of the app's rate limit, whoever learned it."""
@@ -139,6 +145,13 @@ class DatabaseApps:
             )
         _log.info("app.limit_learned", app_id=app_id, limit=round(learned.limit, 1), mode=learned.mode.value)
 
+    def _siblings(self, own: AppProfile) -> list[str]:
+        return [
+            other.client_id
+            for other in self._profiles.values()
+            if other is not own and own.developer_account and other.developer_account == own.developer_account
+        ]
+
     def _read(self) -> None:
         with self._database.transaction() as session:
             self._profiles = {app.id: self._profile(app) for app in queries.apps(session)}
@@ -150,5 +163,6 @@ class DatabaseApps:
             client_id=app.client_id,
             calls_per_30s=app.calls_per_30s,
             cooldown_until=app.cooldown_until,
+            developer_account=app.developer_account,
             capabilities=in_force(findings(app.capabilities, self._capability_days), self._clock()),
         )

@@ -25,7 +25,6 @@ from spotify_pipelines.spotify.client import SpotifyClient
 from spotify_pipelines.spotify.errors import AuthorizationLost, LostReason, SpotifyError
 from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import AuthorizationRequest, TokenEndpoint, TokenGrant
-from spotify_pipelines.spotify.ports import AppProfile
 from spotify_pipelines.spotify.turns import CallLimiter, Priority
 from spotify_pipelines.store.database import Database
 
@@ -172,7 +171,7 @@ class _Newcomer:
         self._app_id = app_id
         self._grant = grant
         self._apps = apps
-        self.profile: Callable[[int], AppProfile] = apps.profile
+        self.profile = apps.profile
         self.record_capability = apps.record_capability
         self.record_cooldown = apps.record_cooldown
 

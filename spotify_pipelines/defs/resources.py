@@ -77,6 +77,13 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     app_calls_per_30s: int | None = Field(
         description="Calls of one app in 30 seconds, unless the app says otherwise; null: found out"
     )
+    family_calls_per_30s: dict[str, int] = Field(
+        default={},
+        description="Calls of one app to a family of endpoints in 30 seconds, beside the app's limit",
+    )
+    developer_calls_per_30s: int | None = Field(
+        default=None, description="Calls of all apps of one developer account in 30 seconds; null: no limit"
+    )
     max_processes: int = Field(description="Processes that may call at once")
     account_calls_per_30s: int = Field(description="Calls of one account in 30 seconds")
     max_parallel_accounts: int = Field(description="Accounts worked on at once in one run")
@@ -98,6 +105,8 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             album_stale_days=self.album_stale_days,
             ingest_max_attempts=self.ingest_max_attempts,
             app_calls_per_30s=self.app_calls_per_30s,
+            family_calls_per_30s=self.family_calls_per_30s,
+            developer_calls_per_30s=self.developer_calls_per_30s,
             max_processes=self.max_processes,
             account_calls_per_30s=self.account_calls_per_30s,
             max_parallel_accounts=self.max_parallel_accounts,
@@ -135,6 +144,8 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  
             album_stale_days=settings.album_stale_days,
             ingest_max_attempts=settings.ingest_max_attempts,
             app_calls_per_30s=settings.app_calls_per_30s,
+            family_calls_per_30s=settings.family_calls_per_30s,
+            developer_calls_per_30s=settings.developer_calls_per_30s,
             max_processes=settings.max_processes,
             account_calls_per_30s=settings.account_calls_per_30s,
             max_parallel_accounts=settings.max_parallel_accounts,

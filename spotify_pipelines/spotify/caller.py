@@ -7,9 +7,9 @@ What belongs here: carrying out what the pure parts decide, and counting. What d
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -24,9 +24,10 @@ from spotify_pipelines.spotify.errors import (
     SpotifyError,
     Unavailable,
 )
+from spotify_pipelines.spotify.families import FAMILIES
 from spotify_pipelines.spotify.retry import MAX_ATTEMPTS, GiveUp, Progress, Refresh, Retry, decide
 from spotify_pipelines.spotify.transport import BodyTooLarge, HttpTransport, Undelivered
-from spotify_pipelines.spotify.turns import CallLimiter, Fate, Slot, Turn
+from spotify_pipelines.spotify.turns import Banned, CallLimiter, Fate, Slot, Turn
 from spotify_pipelines.spotify.verdict import Answer, Where, verdict
 
 __all__ = ["Caller", "Request", "Route", "Verdict"]
@@ -80,7 +81,8 @@ class Route:
         turn: asked anew for each attempt, as limits may change.
         authorize: headers with a token, and the token itself; given the token that was just refused, a
         newer one. check_cooldown: raises ``QuotaExceeded`` while one is active. on_quota: makes a ban known
-        to all.
+        to all; the apps that it holds back, as turns name them. look_again: as ``check_cooldown``, but at what
+        is stored, not at what is remembered. family_limits: of families of endpoints with limits of their own.
     """
 
     service: Service
@@ -90,8 +92,10 @@ class Route:
     turn: Callable[[], Turn]
     authorize: Callable[[str | None], Awaitable[tuple[dict[str, str], str | None]]]
     check_cooldown: Callable[[Where], None]
-    on_quota: Callable[[QuotaExceeded], None]
+    on_quota: Callable[[QuotaExceeded], Sequence[str] | None]
     verdict: Verdict = verdict
+    look_again: Callable[[Where], None] | None = None
+    family_limits: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Again(Exception):
@@ -176,7 +180,10 @@ class _Call:
         refused, self._refused = self._refused, None
         headers, token = await self._route.authorize(refused)
         limiter = self._caller.limiter
-        slot = await limiter.acquire(self._route.turn())
+        try:
+            slot = await limiter.acquire(self._turn())
+        except Banned as ban:
+            raise self._banned(ban) from None
         try:
             # A ban may have come while we waited for our turn.
             self._route.check_cooldown(self._where)
@@ -195,8 +202,36 @@ class _Call:
             return outcome
         if isinstance(outcome, QuotaExceeded):
             log.warning("spotify.quota_exceeded", until=outcome.until.isoformat(), **self._who())
-            self._route.on_quota(outcome)
+            await self._stop_all(outcome, slot)
         raise await self._next_step(outcome, token, slot)
+
+    def _turn(self) -> Turn:
+        turn, family = self._route.turn(), FAMILIES.get(self._request.endpoint)
+        if family is None or family not in self._route.family_limits:
+            return turn
+        return replace(turn, family=family, family_limit=self._route.family_limits[family])
+
+    def _banned(self, ban: Banned) -> QuotaExceeded:
+        """Another process met a ban just now: in its words, or in our own if they can't be found."""
+        try:
+            if self._route.look_again is not None:
+                self._route.look_again(self._where)
+        except QuotaExceeded as error:
+            return error
+        until = self._caller.clock() + timedelta(seconds=ban.seconds)
+        return QuotaExceeded(
+            f"not sent: another process met a ban, which ends at {until:%Y-%m-%d %H:%M:%S} UTC. The work "
+            "goes on then.",
+            until=until,
+            **self._where.facts(),
+        )
+
+    async def _stop_all(self, ban: QuotaExceeded, slot: Slot) -> None:
+        """Stop this app in all processes at once, make the ban durable, then stop the apps that share it."""
+        seconds = max(0.0, (ban.until - self._caller.clock()).total_seconds())
+        await self._caller.limiter.ban([slot.turn.app], seconds)
+        apps = self._route.on_quota(ban) or ()
+        await self._caller.limiter.ban([app for app in apps if app != slot.turn.app], seconds)
 
     async def _send(self, headers: Mapping[str, str], slot: Slot) -> Answer | SpotifyError:
         self._where = replace(self._where, attempts=self._where.attempts + 1, status=None, request_id=None)

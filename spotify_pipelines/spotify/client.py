@@ -556,9 +556,12 @@ class SpotifyClient:
         require_own_world(settings)
         live = settings.world is World.LIVE
         async with HttpTransport.open(time_limit=settings.request_timeout, use_proxies=live) as http:
-            turns = limiter or Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
-            caller = Caller(http, turns, calls if calls is not None else CallLog(), clock=clock)
-            yield cls(caller, Routes(settings, credentials, apps, clock), apps)
+            own = Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
+            caller = Caller(http, limiter or own, calls if calls is not None else CallLog(), clock=clock)
+            try:
+                yield cls(caller, Routes(settings, credentials, apps, clock), apps)
+            finally:
+                await own.aclose()
 
     @property
     def calls(self) -> CallLog:

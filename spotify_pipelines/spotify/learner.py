@@ -20,6 +20,10 @@ log = structlog.get_logger(__name__)
 
 STEP = 1.0
 """Seconds between two looks at what was let through: the limit grows in steps as long as that."""
+RECALL_WAIT = 1.0
+"""Seconds that the first call waits for what is remembered; then it goes on cautiously."""
+RECALL_RETRY = 5.0
+"""Seconds between two tries to read what is remembered."""
 WORTH_KEEPING = 0.1
 """Relative change of a limit from which it is remembered; changes of mode always are."""
 _TRIES = 5
@@ -44,7 +48,10 @@ class Learner:
         self._known: LearnedLimit | None = None
         self._kept: LearnedLimit | None = None
         self._to_keep: Mapping[str, Any] | None = None
-        self._recalled = False
+        self._recalled = memory is None or app_id is None
+        self._recall: asyncio.Task[None] | None = None
+        self._recall_at = float("-inf")
+        self._late: LearnedLimit | None = None
         self._step_at = 0.0
 
     @property
@@ -53,21 +60,57 @@ class Learner:
         return self._known.limit if self._known else CAUTIOUS
 
     async def recall(self) -> None:
-        """Read what was remembered, before the first call."""
-        if not self._recalled and self._memory is not None and self._app_id is not None:
-            self._known = self._kept = await asyncio.to_thread(self._memory.learned_limit, self._app_id)
+        """Read what was remembered, before the first call.
+
+        Where that can't be read, or not soon, calls go on from what Redis knows, or cautiously; it is tried again,
+        and what comes late counts from then on.
+        """
+        if self._recalled or self._memory is None or self._app_id is None or self._now() < self._recall_at:
+            return
+        if self._recall is None or self._recall.done():
+            reading = self._read(self._memory, self._app_id)
+            self._recall = asyncio.create_task(reading, name=f"limit remembered of {self._app}")
+        await asyncio.wait([self._recall], timeout=RECALL_WAIT)
+        # Who comes later does not wait for a reading that takes long.
+        self._recall_at = self._now() + RECALL_RETRY
+
+    async def _read(self, memory: LimitMemory, app_id: int) -> None:
+        try:
+            remembered = await asyncio.to_thread(memory.learned_limit, app_id)
+        except Exception as error:  # whatever keeps the memory away must not stop calls
+            log.warning(
+                "spotify.limit_not_recalled",
+                app=self._app,
+                error=type(error).__name__,
+                doing=f"the search goes on from {self.limit:.0f} calls in 30 s, or from what other processes know",
+            )
+            return
         self._recalled = True
+        if self._known is None:
+            self._known = remembered
+        elif remembered is not None:
+            self._late = remembered
+        self._kept = remembered
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        if self._recall is not None:
+            self._recall.cancel()
 
     def is_due(self, reply: Reply) -> bool:
         """Whether the reply holds anything new: calls that were let through, or a state that was lost."""
-        return not reply.version or (reply.grown > 0 and self._now() >= self._step_at)
+        news = not reply.version or self._late is not None
+        return news or (reply.grown > 0 and self._now() >= self._step_at)
 
     async def after_calls(self, reply: Reply) -> None:
         """Let the estimator see what was let through."""
         self._step_at = self._now() + STEP
         seconds = reply.now / 1000
+        late, self._late = self._late, None
         await self._change(
-            lambda state: state.after_calls(reply.grown, reply.saturated, seconds),
+            lambda state: (state.or_remembered(late) if late else state).after_calls(
+                reply.grown, reply.saturated, seconds
+            ),
             seconds,
             {"calls_let_through": reply.grown, "saturated_seconds": reply.saturated},
             used=reply.grown,
@@ -110,6 +153,9 @@ class Learner:
 
     async def keep(self) -> None:
         """Remember what changed, if it is worth it."""
+        if not self._recalled:
+            # What is remembered may be worth more than what was found since.
+            return
         learned, evidence, self._to_keep = self._known, self._to_keep, None
         if learned is None or evidence is None or self._memory is None or self._app_id is None:
             return

@@ -101,6 +101,12 @@ class LearnedLimit:
         """
         return 0.95 if self.probed_from is not None and self.limit < 1.1 * self.probed_from else 0.7
 
+    def or_remembered(self, remembered: Self) -> Self:
+        """This state, unless no refusal ever stood behind it: then what was remembered, if that goes further."""
+        if self.probe_at or self.limit > remembered.limit:
+            return self
+        return remembered
+
     def after_calls(self, calls: int, saturated_for: float, now: float) -> Self:
         """The state after so many ``calls`` were let through in full windows, under demand all the time for
         ``saturated_for`` seconds."""

@@ -4,14 +4,14 @@ What belongs here: handing turns to waiting calls, telling what became of them, 
 own share while Redis is away. What does not: why a call is made, 429s and quota (``caller``); booking itself
 (``shared``, ``local``); which call is next (``waiting``); finding an unknown limit (``learning``).
 
-A turn is asked for when it is due, never ahead: a pause has nothing to void, and a call that came late but is
-urgent gets it. One task per app asks, as long as anything waits or is to be told.
+A turn is booked at most a few milliseconds ahead: a pause has next to nothing to void, and a call that came late but
+is urgent gets the next one. One task per app asks, as long as anything waits or is to be told.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,11 +23,10 @@ from redis.exceptions import RedisError
 
 from spotify_pipelines.spotify.learner import Learner
 from spotify_pipelines.spotify.local import LocalWindows
-from spotify_pipelines.spotify.pace import Pace
 from spotify_pipelines.spotify.ports import LimitMemory
 from spotify_pipelines.spotify.shared import CANDIDATES, Ask, Candidate, Done, Reply, SharedWindows
-from spotify_pipelines.spotify.turns import Fate, Slot, Turn
-from spotify_pipelines.spotify.waiting import Waiter, WaitingCalls
+from spotify_pipelines.spotify.turns import Banned, Fate, Slot, Turn
+from spotify_pipelines.spotify.waiting import Lane, Waiter, WaitingCalls
 
 __all__ = ["Limiter", "connect_redis"]
 
@@ -45,6 +44,12 @@ IDLE_REPORT = 0.2
 """Seconds that answers wait for a question to ride on."""
 HAS_WAITED = 0.005
 """Seconds in the queue from which there is more demand than turns."""
+AHEAD = 0.01
+"""Seconds before its time that a turn may be booked; half of that before it, we ask."""
+STALE = 0.03
+"""Seconds after which a turn is not used any more: nobody may start later than 50 ms after another's refusal."""
+EARLY = 0.001
+"""Seconds by which timers are late; a window keeps more than that of a call's last tenth."""
 
 
 class Limiter:
@@ -71,7 +76,10 @@ class Limiter:
     async def acquire(self, turn: Turn) -> Slot:
         """Wait for a turn in the app's window and, where one is named, the account's bucket.
 
-        Waits as long as it takes; a cancelled waiter gives its turn back.
+        Waits as long as it takes, except for a ban; a cancelled waiter gives its turn back.
+
+        Raises:
+            Banned: the app may not call for so long that nobody should wait.
         """
         return await self._queue(turn).acquire(turn)
 
@@ -98,7 +106,16 @@ class Limiter:
         if slot.local:
             self._local.refund(slot)
         else:
-            await self.reach(lambda: self._shared.refund(slot, _account_pace(slot.turn)))
+            limit = slot.turn.app_limit or self._queue(slot.turn).learner.limit
+            await self.reach(lambda: self._shared.refund(slot, limit))
+
+    async def ban(self, apps: Sequence[str], seconds: float) -> None:
+        """No call of these apps in any process for so long; whoever waits is told so."""
+        for app in apps:
+            self._local.ban(app, seconds)
+            await self.reach(lambda app=app: self._shared.ban(app, seconds))  # type: ignore[misc]
+            if app in self._queues:
+                self._queues[app].dismiss(seconds)
 
     async def aclose(self) -> None:
         """Tell Redis of the last answers. The limiter can be used on."""
@@ -107,7 +124,7 @@ class Limiter:
 
     async def ask(self, ask: Ask) -> tuple[Reply, bool]:
         """The reply to a question, and whether it came from the local share."""
-        uploads = self._local.ages(ask.app) if ask.app in self._to_upload else []
+        uploads = self._local.uploads(ask.app) if ask.app in self._to_upload else []
         reply = await self.reach(lambda: self._shared.ask(replace(ask, uploads=uploads)))
         if reply is None:
             # What this process does on its own is not in Redis: it is told when Redis is back.
@@ -116,6 +133,8 @@ class Limiter:
         self._to_upload.discard(ask.app)
         if reply.paused:
             self._local.pause(ask.app, reply.paused)
+        if reply.banned:
+            self._local.ban(ask.app, reply.banned)
         return reply, False
 
     async def reach(self, call: Callable[[], Awaitable[T]]) -> T | None:
@@ -171,8 +190,9 @@ class _Queue:
         self._known_limit: int | None = None
         self._waiting = WaitingCalls()
         self._done: list[Done] = []
-        self._held_back: dict[str | None, float] = {}
-        self._news = asyncio.Event()
+        self._held_back: dict[Lane, float] = {}
+        self._pause: asyncio.Future[None] | None = None
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def acquire(self, turn: Turn) -> Slot:
@@ -186,81 +206,100 @@ class _Queue:
             return await waiter.slot
         except asyncio.CancelledError:
             self._waiting.remove(waiter)
-            if waiter.slot.done() and not waiter.slot.cancelled():
+            if waiter.slot.done() and not waiter.slot.cancelled() and not waiter.slot.exception():
                 await self._limiter.refund(waiter.slot.result())
             raise
 
     def tell(self, done: Done) -> None:
         self._done.append(done)
-        self._work()
+        if self._task is None or self._task.done():
+            self._work()
+
+    def dismiss(self, seconds: float) -> None:
+        """The app is banned: nobody waits for it."""
+        self._fail(lambda: Banned(seconds))
 
     async def finish(self) -> None:
         """Let the task tell what it has to and end; where calls still wait, it goes on."""
-        self._news.set()
-        if self._task is not None and not len(self._waiting):
-            await self._task
+        self._closing = True
+        self._wake()
+        try:
+            if self._task is not None and not len(self._waiting):
+                await self._task
+        finally:
+            self._closing = False
+            self.learner.close()
 
     def _work(self) -> None:
-        self._news.set()
+        self._wake()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"limiter of {self._app}")
 
     async def _run(self) -> None:
         try:
             while len(self._waiting) or self._done:
-                self._news.clear()
-                if not len(self._waiting):
-                    await self._wait_for_news(IDLE_REPORT)
+                if not len(self._waiting) and not self._closing:
+                    await self._wait_for_calls(IDLE_REPORT)
                 await self._step()
         except BaseException as error:
             # Nobody may wait for a task that has ended.
-            for waiter in self._waiting:
-                self._waiting.remove(waiter)
-                if not waiter.slot.done():
-                    waiter.slot.set_exception(error)
+            ended = error
+            self._fail(lambda: ended)
             raise
 
     async def _step(self) -> None:
         """One question, and what follows from the reply."""
         now = self._now()
-        self._held_back = {account: until for account, until in self._held_back.items() if until > now}
-        first = [w for w in self._waiting.in_order() if w.turn.account not in self._held_back][:CANDIDATES]
+        if self._held_back:
+            self._held_back = {lane: until for lane, until in self._held_back.items() if until > now}
+        first = self._waiting.in_order(CANDIDATES, self._held_back)
         if not first and not self._done and self._held_back:
-            await self._wait_for_news(min(self._held_back.values()) - now)
+            await self._wait_for_calls(min(self._held_back.values()) - now)
             return
         done, self._done = self._done, []
-        reply, is_local = await self._limiter.ask(self._question(first, done))
+        reply, is_local = await self._limiter.ask(self._question(first, done, now))
+        if reply.banned:
+            self.dismiss(reply.banned)
+            return
         for waiter, wait in zip(first, reply.waits, strict=False):
-            if wait > 0:
-                self._held_back[waiter.turn.account] = now + wait
+            if wait > AHEAD:
+                self._held_back[waiter.lane] = now + wait - AHEAD / 2
+        if reply.candidate is not None:
+            await self._grant(first[reply.candidate], reply, is_local)
         if self._known_limit is None and not is_local and self.learner.is_due(reply):
             await self._limiter.reach(lambda: self.learner.after_calls(reply))
             await self.learner.keep()
-        if reply.candidate is not None:
-            await self._grant(first[reply.candidate], reply, is_local)
-        elif any(waiter.turn.account not in self._held_back for waiter in first):
+        if reply.candidate is None and any(waiter.lane not in self._held_back for waiter in first):
             # The app itself has no turn: nothing that comes in changes that.
-            await asyncio.sleep(min(reply.wait, LONGEST_SLEEP))
+            wait = reply.wait - AHEAD / 2 if reply.wait > AHEAD else reply.wait
+            await asyncio.sleep(min(wait, LONGEST_SLEEP))
 
-    def _question(self, first: list[Waiter], done: list[Done]) -> Ask:
-        now = self._now()
+    def _question(self, first: list[Waiter], done: list[Done], now: float) -> Ask:
         return Ask(
             self._app,
             limit=self._known_limit or self.learner.limit,
             fixed=self._known_limit is not None,
-            candidates=[
-                Candidate(w.turn.account, _account_pace(w.turn), now - w.since > HAS_WAITED) for w in first
-            ],
-            backlogged=len(self._waiting.accounts - self._held_back.keys()),
-            waiting=len(self._waiting),
+            candidates=[Candidate(waiter.turn, now - waiter.since > HAS_WAITED) for waiter in first],
+            demand=self._waiting.demand(self._held_back),
+            ahead=AHEAD,
             done=done,
         )
 
     async def _grant(self, waiter: Waiter, reply: Reply, is_local: bool) -> None:
+        received = self._now()
+        if reply.wait > EARLY:
+            await asyncio.sleep(reply.wait - EARLY)
         if waiter.slot.done():
-            # Cancelled while we asked: its account's next call takes the turn.
+            # Cancelled while we asked: the next call of its lane takes the turn.
             self._waiting.remove(waiter)
-            alike = (w for w in self._waiting if w.turn.account == waiter.turn.account and not w.slot.done())
+            alike = (
+                other
+                for other in self._waiting
+                if other.lane == waiter.lane
+                and other.turn.priority is waiter.turn.priority
+                and other.turn.weight == waiter.turn.weight
+                and not other.slot.done()
+            )
             heir = next(alike, None)
         else:
             heir = waiter
@@ -274,7 +313,7 @@ class _Queue:
             test=reply.test,
             local=is_local,
         )
-        if heir is None:
+        if heir is None or self._now() - received > STALE:
             await self._limiter.refund(slot)
             return
         self._waiting.serve(heir)
@@ -282,12 +321,26 @@ class _Queue:
         # The call goes out before we ask again.
         await asyncio.sleep(0)
 
-    async def _wait_for_news(self, seconds: float) -> None:
+    def _fail(self, error: Callable[[], BaseException]) -> None:
+        for waiter in self._waiting:
+            self._waiting.remove(waiter)
+            if not waiter.slot.done():
+                waiter.slot.set_exception(error())
+
+    async def _wait_for_calls(self, seconds: float) -> None:
+        """Wait so long, or until a call is added."""
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(min(seconds, LONGEST_SLEEP), self._wake)
         try:
-            async with asyncio.timeout(min(seconds, LONGEST_SLEEP)):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+    def _wake(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
 
 
 def connect_redis(url: str) -> redis.asyncio.Redis:
@@ -295,7 +348,3 @@ def connect_redis(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0)
     )
-
-
-def _account_pace(turn: Turn) -> Pace | None:
-    return None if turn.account is None or turn.account_limit is None else Pace.of(turn.account_limit)

@@ -89,9 +89,13 @@ class TokenEndpoint:
         require_own_world(settings)
         live = settings.world is World.LIVE
         async with HttpTransport.open(time_limit=settings.request_timeout, use_proxies=live) as http:
-            turns = limiter or Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
+            own = Limiter(redis, settings.key_prefix, max_processes=settings.max_processes)
+            turns = limiter or own
             caller = Caller(http, turns, calls if calls is not None else CallLog(), clock=clock)
-            yield cls(caller, settings.require_spotify_accounts_url())
+            try:
+                yield cls(caller, settings.require_spotify_accounts_url())
+            finally:
+                await own.aclose()
 
     async def client_credentials(self, client_id: str, client_secret: SecretStr) -> TokenGrant:
         """A token of the app itself, for catalogue reads; it can't write playlists."""

@@ -43,6 +43,11 @@ class Pace:
         interval = (window + jitter) / min(limit, limit - burst + 1)
         return cls(interval, (burst - 1) * interval)
 
+    @property
+    def burst(self) -> int:
+        """Calls that can go at once after a quiet spell."""
+        return 1 + round(self.tolerance / self.interval)
+
 
 @dataclass(slots=True)
 class Bucket:

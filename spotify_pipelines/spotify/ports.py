@@ -5,7 +5,7 @@ What does not: any implementation. ``Apps`` is asked before every call, so it an
 told (a cooldown, a capability) it has to make durable before it returns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -42,6 +42,7 @@ class AppProfile:
         calls_per_30s: its rate limit; None takes the setting's, or finds it.
         cooldown_until: aware UTC; no call of this app before it.
         capabilities: what was found out, by name; an absent name is unknown and will be tried.
+        developer_account: whose app it is; None: unknown.
     """
 
     app_id: int
@@ -49,6 +50,7 @@ class AppProfile:
     calls_per_30s: int | None = None
     cooldown_until: datetime | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    developer_account: str | None = None
 
 
 class Credentials(Protocol):
@@ -74,8 +76,8 @@ class Credentials(Protocol):
 class Apps(Protocol):
     """What is known of apps. Synchronous and quick: it is asked before every call."""
 
-    def profile(self, app_id: int) -> AppProfile:
-        """The app as known now, cooldown included."""
+    def profile(self, app_id: int, *, anew: bool = False) -> AppProfile:
+        """The app as known now, cooldown included; ``anew``: read from where it is stored."""
         ...
 
     def account_app(self, account_id: int) -> int:
@@ -86,10 +88,13 @@ class Apps(Protocol):
         """Remember what a probe or a refusal showed; ``evidence`` is a sentence for people."""
         ...
 
-    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> Sequence[str]:
         """Make a ban that this app met known to every process, durably; never shortens an existing one.
 
         A quota ban holds for all apps of the developer account, a limit ban for this app alone.
+
+        Returns:
+            The client ids that it holds back.
         """
         ...
 

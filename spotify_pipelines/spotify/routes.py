@@ -54,6 +54,8 @@ class Routes:
             authorize=authorize,
             check_cooldown=lambda where: self._check_cooldown(app_id, where),
             on_quota=lambda error: self._record_cooldown(app_id, error),
+            look_again=lambda where: self._check_cooldown(app_id, where, anew=True),
+            family_limits=self._settings.family_calls_per_30s,
         )
 
     def for_account(self, account_id: int, priority: Priority = Priority.HEALTHY) -> Route:
@@ -77,6 +79,8 @@ class Routes:
             authorize=authorize,
             check_cooldown=lambda where: self._check_cooldown(app_id, where),
             on_quota=lambda error: self._record_cooldown(app_id, error),
+            look_again=lambda where: self._check_cooldown(app_id, where, anew=True),
+            family_limits=self._settings.family_calls_per_30s,
         )
 
     def for_reccobeats(self) -> Route:
@@ -97,12 +101,17 @@ class Routes:
         )
 
     def _app_turn(self, app_id: int) -> Turn:
-        profile = self._apps.profile(app_id)
-        limit = profile.calls_per_30s or self._settings.app_calls_per_30s
-        return Turn(f"app-{profile.client_id}", limit, app_id=app_id)
+        profile, settings = self._apps.profile(app_id), self._settings
+        return Turn(
+            _window(profile.client_id),
+            profile.calls_per_30s or settings.app_calls_per_30s,
+            app_id=app_id,
+            developer=profile.developer_account,
+            developer_limit=settings.developer_calls_per_30s,
+        )
 
-    def _check_cooldown(self, app_id: int, where: Where) -> None:
-        until = self._apps.profile(app_id).cooldown_until
+    def _check_cooldown(self, app_id: int, where: Where, *, anew: bool = False) -> None:
+        until = self._apps.profile(app_id, anew=anew).cooldown_until
         if until is not None and until > self._clock():
             raise QuotaExceeded(
                 f"not sent: a ban is being waited out until {until:%Y-%m-%d %H:%M:%S} UTC. The work goes "
@@ -111,8 +120,13 @@ class Routes:
                 **where.facts(),
             )
 
-    def _record_cooldown(self, app_id: int, error: QuotaExceeded) -> None:
-        self._apps.record_cooldown(app_id, error)
+    def _record_cooldown(self, app_id: int, error: QuotaExceeded) -> list[str]:
+        return [_window(client_id) for client_id in self._apps.record_cooldown(app_id, error)]
+
+
+def _window(client_id: str) -> str:
+    """Under which name the limiter knows an app."""
+    return f"app-{client_id}"
 
 
 def require_own_world(settings: Settings) -> None:

@@ -5,34 +5,29 @@ while Redis is away (``limiter``), the process's own share (``local``).
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import redis.asyncio
 
 from spotify_pipelines.spotify.learning import Evidence, LearnedLimit
-from spotify_pipelines.spotify.pace import Pace
-from spotify_pipelines.spotify.scripts import ASK, LEARN, REFUND, REFUSED
-from spotify_pipelines.spotify.turns import Slot
+from spotify_pipelines.spotify.scripts import ASK, BAN, LEARN, REFUND, REFUSED, SERVER_TIME
+from spotify_pipelines.spotify.turns import Priority, Slot, Turn
+from spotify_pipelines.spotify.waiting import Demand
 
-__all__ = ["CANDIDATES", "Ask", "Candidate", "Done", "Refusal", "Reply", "SharedWindows"]
+__all__ = ["CANDIDATES", "Ask", "Candidate", "Done", "Refusal", "Reply", "SharedWindows", "Upload"]
 
 _Arguments = list[bytes | bytearray | memoryview | str | int | float]
 
-CANDIDATES = 16
-"""Accounts between which one question lets Redis choose."""
+CANDIDATES = 8
+"""Accounts of each class between which one question lets Redis choose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An account that has a call waiting (None: a call for no account), and its bucket's pace.
+    """A call that waits; ``has_waited``: longer than it takes to ask, so that there is more demand than turns."""
 
-    ``has_waited``: longer than it takes to ask, so that there is more demand than turns.
-    """
-
-    account: str | None
-    pace: Pace | None
+    turn: Turn
     has_waited: bool = False
 
 
@@ -45,35 +40,42 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A call that was made without Redis, so many seconds ago."""
+
+    age: float
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """One question: a turn for one of the ``candidates``, first come first; and what is to be told.
+    """One question: a turn for one of the ``candidates``, first come first of its class; and what is to be told.
 
     Attributes:
         limit: of the app, where nothing was learned; ``fixed``: whatever was learned.
-        backlogged: accounts of this process that have calls waiting; ``waiting``: calls.
-        uploads: ages in seconds of calls that were made without Redis.
+        demand: by class. ahead: seconds before its time that a turn may be booked.
     """
 
     app: str
     limit: float
     fixed: bool
     candidates: Sequence[Candidate] = ()
-    backlogged: int = 0
-    waiting: int = 0
+    demand: Mapping[Priority, Demand] = field(default_factory=dict)
+    ahead: float = 0.0
     done: Sequence[Done] = ()
-    uploads: Sequence[float] = ()
+    uploads: Sequence[Upload] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A turn, or none yet. Times are seconds, but for ``now`` and ``booked``.
+    """A turn, or none yet. Times are seconds, but for ``now``.
 
     Attributes:
-        candidate: who got it, as an index; None: ask again after ``wait``.
-        now: milliseconds of Redis' clock (seconds of our own where it is a local turn).
+        candidate: who got it, as an index, to be used after ``wait``; None: ask again after ``wait``.
+        now: milliseconds of Redis' clock (seconds of our own where it is a local turn); of a turn, its time.
         grown: calls let through in full windows that the estimator has not seen yet; ``saturated``: for how
-        long there has been full demand. version: of the learned state; empty: there is none. paused: what is
-        left of a pause. waits: what is left until each candidate's own bucket has a call to give.
+        long there has been full demand. version: of the learned state; empty: there is none. paused, banned: what
+        is left of a pause and of a ban. waits: what is left until each candidate could use a turn.
     """
 
     candidate: int | None
@@ -88,6 +90,7 @@ class Reply:
     saturated: float = 0.0
     version: str = ""
     paused: float = 0.0
+    banned: float = 0.0
     waits: tuple[float, ...] = ()
 
 
@@ -104,49 +107,69 @@ class SharedWindows:
     """Windows, buckets and virtual times of all apps, on Redis' clock.
 
     Nothing in there is needed for correctness: a window that is lost counts as full, under a new generation.
-    Keys expire a week after they were last of use.
+    Keys expire a week after they were last of use. A limit of a developer account joins keys of several apps: it
+    takes one Redis, not a cluster.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, prefix: str, process: str) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, prefix: str, process: str, *, time: str = SERVER_TIME
+    ) -> None:
+        """``time``: Lua for seconds and microseconds, for a test that has a clock of its own."""
         self._client = client
         self._prefix = prefix
         self._process = process
-        self._ask = client.register_script(ASK)
-        self._refused = client.register_script(REFUSED)
-        self._refund = client.register_script(REFUND)
-        self._learn = client.register_script(LEARN)
+        self._ask, self._refused, self._ban, self._refund, self._learn = (
+            client.register_script(script.replace(SERVER_TIME, time))
+            for script in (ASK, REFUSED, BAN, REFUND, LEARN)
+        )
 
     async def ask(self, ask: Ask) -> Reply:
-        """Book a turn in the app's window and one account's bucket, or in none; tell what is done."""
-        args: _Arguments = [f"{ask.limit:.6f}", int(ask.fixed), self._process]
-        args += [ask.backlogged, ask.waiting, len(ask.candidates)]
-        for each in ask.candidates:
-            pace = each.pace or Pace(0.0, 0.0)
-            args += [f"{1000 * pace.interval:.3f}", f"{1000 * pace.tolerance:.3f}", int(each.has_waited)]
-        args.append(len(ask.done))
-        for done in ask.done:
-            slot = done.slot
-            args += [f"{0 if slot.local else slot.booked:.0f}", int(done.let_through)]
-            args += [int(slot.full), int(slot.test)]
-        args += [len(ask.uploads), *(f"{1000 * age:.0f}" for age in ask.uploads)]
-        keys = [*self._app_keys(ask.app), *(self._bucket(ask.app, each.account) for each in ask.candidates)]
-        return _reply(await self._ask(keys=keys, args=args))
+        """Book a turn in all limits of one candidate, or in none; tell what is done."""
+        key = self._app_key(ask.app)
+        keys = _Places([key, f"{key}:passed", f"{key}:active"])
+        demand = " ".join(
+            f"{each.accounts} {each.calls}" for each in (ask.demand.get(c, _NOTHING) for c in Priority)
+        )
+        args: _Arguments = [
+            self._process,
+            f"{ask.limit:.6f} {ask.fixed:d} {1000 * ask.ahead:.0f} {demand}",
+            " ".join([self._candidate(each, keys) for each in ask.candidates]),
+            " ".join([self._done(each, keys) for each in ask.done]),
+            " ".join(
+                [
+                    f"{1000 * each.age:.0f} {each.turn.weight} {self._wider(each.turn, keys)}"
+                    for each in ask.uploads
+                ]
+            ),
+        ]
+        return _reply(await self._ask(keys=keys.names, args=args))
 
     async def refused(self, slot: Slot, pause: float) -> Refusal:
         """Stop the app everywhere for ``pause`` seconds or longer; then one test call, then all."""
-        booked = "" if slot.local else f"{slot.booked:.0f}"
-        args: _Arguments = [booked, f"{1000 * pause:.0f}", int(slot.test)]
-        answer = await self._refused(keys=self._app_keys(slot.turn.app)[:2], args=args)
+        turn, key = slot.turn, self._app_key(slot.turn.app)
+        keys = _Places([key, f"{key}:passed"])
+        booked = 0.0 if slot.local else slot.booked
+        # A family may have met its own limit: the app's is not known better by it.
+        facts = f"{booked:.0f} {1000 * pause:.0f} {slot.test:d} {turn.weight} {self._wider(turn, keys)}"
+        answer = await self._refused(keys=keys.names, args=[f"{facts} {turn.family is None:d}"])
         evidence = Evidence(int(answer[1]), int(answer[2]), slot.test) if answer[0] else None
         return Refusal(float(answer[3]) / 1000, float(answer[4]) / 1000, evidence)
 
-    async def refund(self, slot: Slot, pace: Pace | None) -> None:
+    async def ban(self, app: str, seconds: float) -> None:
+        """No turn of the app for so long, in any process; never shortens a ban."""
+        await self._ban(keys=[self._app_key(app)], args=[f"{1000 * seconds:.0f}"])
+
+    async def refund(self, slot: Slot, limit: float) -> None:
         """Give a turn back that was not used; not if the app was paused or lost since."""
-        interval = 1000 * pace.interval if pace else 0.0
-        await self._refund(
-            keys=[self._app_key(slot.turn.app), self._bucket(slot.turn.app, slot.turn.account)],
-            args=[slot.generation, f"{slot.booked:.0f}", slot.taken, f"{interval:.3f}", int(slot.test)],
+        turn, key = slot.turn, self._app_key(slot.turn.app)
+        keys = _Places([key, f"{key}:bucket:{turn.account}"])
+        pace = turn.pace
+        facts = (
+            f"{slot.booked:.0f} {turn.weight} {slot.test:d} {limit:.6f} {turn.app_limit is not None:d} "
+            f"{self._wider(turn, keys)}"
         )
+        interval = f"{1000 * pace.interval:.3f}" if pace else "0"
+        await self._refund(keys=keys.names, args=[slot.generation, facts, slot.taken or "-", interval])
 
     async def learned(self, app: str) -> tuple[str, LearnedLimit | None]:
         """What all processes believe of an app's limit, and its version; empty and None: nothing."""
@@ -169,33 +192,70 @@ class SharedWindows:
         # The braces keep an app's keys on one node of a cluster, where one script may touch them all.
         return f"{self._prefix}limiter:{{{app}}}"
 
-    def _app_keys(self, app: str) -> list[str]:
-        key = self._app_key(app)
-        return [key, f"{key}:passed", f"{key}:processes"]
+    def _candidate(self, each: Candidate, keys: "_Places") -> str:
+        turn, pace = each.turn, each.turn.pace
+        bucket = "0 0 0"
+        if pace is not None:
+            place = keys.place(f"{keys.names[0]}:bucket:{turn.account}")
+            bucket = f"{place} {1000 * pace.interval:.3f} {1000 * pace.tolerance:.3f}"
+        family, developer = self._wider(turn, keys).split()
+        return (
+            f"{turn.priority:d} {turn.weight} {bucket} {each.has_waited:d} "
+            f"{family} {turn.family_limit or 0} {developer} {turn.developer_limit or 0}"
+        )
 
-    def _bucket(self, app: str, account: str | None) -> str:
-        key = self._app_key(app)
-        return key if account is None else f"{key}:account:{account}"
+    def _done(self, done: Done, keys: "_Places") -> str:
+        slot = done.slot
+        booked = 0.0 if slot.local else slot.booked
+        return (
+            f"{booked:.0f} {done.let_through:d} {slot.full:d} {slot.test:d} {slot.turn.weight} "
+            f"{self._wider(slot.turn, keys)}"
+        )
+
+    def _wider(self, turn: Turn, keys: "_Places") -> str:
+        """The places of the family's and the developer account's windows; 0 for none."""
+        family = developer = 0
+        if turn.family is not None and turn.family_limit is not None:
+            family = keys.place(f"{self._app_key(turn.app)}:family:{turn.family}")
+        if turn.developer is not None and turn.developer_limit is not None:
+            developer = keys.place(f"{self._prefix}limiter:developer:{turn.developer}")
+        return f"{family} {developer}"
 
 
-def _reply(answer: list[Any]) -> Reply:
-    granted, wait, limit, now, generation, candidate, taken, full, test, grown, saturated, version = answer[
-        :12
-    ]
+_NOTHING = Demand()
+
+
+class _Places:
+    """The keys of one script call; arguments name them by their place."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def place(self, name: str) -> int:
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name) + 1
+
+
+def _reply(answer: bytes | str) -> Reply:
+    facts, waits = _text(answer).split("|")
+    granted, wait, limit, now, generation, candidate, taken, *more = facts.split(" ")
+    full, test, grown, saturated, version, paused, banned = more
     return Reply(
-        candidate=int(candidate) - 1 if granted else None,
+        candidate=int(candidate) - 1 if granted == "1" else None,
         wait=float(wait) / 1000,
         limit=float(limit),
         now=float(now),
-        generation=_text(generation),
-        taken=_text(taken),
-        full=bool(full),
-        test=bool(test),
+        generation=generation,
+        taken="" if taken == "-" else taken,
+        full=full == "1",
+        test=test == "1",
         grown=int(grown),
         saturated=float(saturated) / 1000,
-        version=_text(version),
-        paused=float(answer[12]) / 1000,
-        waits=tuple(wait / 1000 for wait in answer[13]),
+        version="" if version == "-" else version,
+        paused=float(paused) / 1000,
+        banned=float(banned) / 1000,
+        waits=tuple([float(wait) / 1000 for wait in waits.split()]),
     )
 
 

@@ -3,11 +3,14 @@
 What belongs here: these values and the protocol ``CallLimiter``. What does not: keeping any limit (``limiter``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
-__all__ = ["CallLimiter", "Fate", "Priority", "Slot", "Turn"]
+from spotify_pipelines.spotify.pace import Pace
+
+__all__ = ["Banned", "CallLimiter", "Fate", "Priority", "Slot", "Turn"]
 
 
 class Priority(IntEnum):
@@ -18,6 +21,14 @@ class Priority(IntEnum):
     DEGRADED = 2
 
 
+class Banned(Exception):
+    """The app may not call for so many ``seconds``, hours perhaps: some process was told so. Nothing was booked."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no call of the app for {seconds:.0f} s")
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Which limits a call counts against; limits are calls in any 30 seconds.
@@ -25,6 +36,12 @@ class Turn:
     Attributes:
         app_limit: a known limit, kept as it is; None: the limiter finds it.
         app_id: under which a found limit is remembered; None: not beyond the limiter's own memory.
+        weight: as how many calls it counts, everywhere.
+        family: of endpoints that have a limit of their own beside the app's.
+        developer: account whose apps have a limit together.
+
+    Raises:
+        ValueError: it counts as more calls than one of its limits ever lets through at once.
     """
 
     app: str
@@ -33,6 +50,36 @@ class Turn:
     account_limit: int | None = None
     app_id: int | None = None
     priority: Priority = Priority.HEALTHY
+    weight: int = 1
+    family: str | None = None
+    family_limit: int | None = None
+    developer: str | None = None
+    developer_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight != 1:
+            self._check_weight()
+
+    @property
+    def pace(self) -> Pace | None:
+        """Of the account's bucket; None where there is none."""
+        return None if self.account is None or self.account_limit is None else Pace.of(self.account_limit)
+
+    def _check_weight(self) -> None:
+        if self.weight < 1:
+            raise ValueError(f"weight: a turn counts as one call or more, not as {self.weight}.")
+        pace = self.pace
+        allowed = {
+            "app_limit": self.app_limit,
+            "family_limit": self.family_limit,
+            "developer_limit": self.developer_limit,
+            "burst of account_limit": pace.burst if pace else None,
+        }
+        for name, limit in allowed.items():
+            if limit is not None and self.weight > limit:
+                raise ValueError(
+                    f"weight: {self.weight} calls at once never fit into {name}, which is {limit}."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +120,19 @@ class CallLimiter(Protocol):
     """What the caller needs of a limiter."""
 
     async def acquire(self, turn: Turn) -> Slot:
-        """Wait for a turn in all limits at once."""
+        """Wait for a turn in all limits at once.
+
+        Raises:
+            Banned: the app may not call for longer than anybody should wait.
+        """
         ...
 
     async def answered(self, slot: Slot, fate: Fate, *, pause: float | None = None) -> None:
         """What became of the slot's call. After ``REFUSED`` no call of the app starts for ``pause`` seconds."""
+        ...
+
+    async def ban(self, apps: Sequence[str], seconds: float) -> None:
+        """No call of these apps in any process for so long; who waits for a turn is told so at once."""
         ...
 
     async def refund(self, slot: Slot) -> None:

@@ -39,7 +39,7 @@ class MemoryApps:
     evidence: list[tuple[str, bool, str]] = field(default_factory=list)
     cooldowns: list[QuotaExceeded] = field(default_factory=list)
 
-    def profile(self, app_id: int) -> AppProfile:
+    def profile(self, app_id: int, *, anew: bool = False) -> AppProfile:
         assert app_id == APP
         return self.known
 
@@ -51,9 +51,10 @@ class MemoryApps:
         self.evidence.append((capability, available, evidence))
         self.known = replace(self.known, capabilities={**self.known.capabilities, capability: available})
 
-    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> None:
+    def record_cooldown(self, app_id: int, ban: QuotaExceeded) -> list[str]:
         self.cooldowns.append(ban)
         self.known = replace(self.known, cooldown_until=ban.until)
+        return [CLIENT_ID]
 
 
 @dataclass

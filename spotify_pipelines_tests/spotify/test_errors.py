@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -57,6 +58,9 @@ class _Unlimited:
         return Slot(turn, waited=0.0, booked=0.0)
 
     async def answered(self, slot: Slot, fate: Fate, *, pause: float | None = None) -> None:
+        return None
+
+    async def ban(self, apps: Sequence[str], seconds: float) -> None:
         return None
 
     async def refund(self, slot: Slot) -> None:

@@ -5,15 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotify_pipelines.spotify.local import LocalWindows
-from spotify_pipelines.spotify.pace import Pace
 from spotify_pipelines.spotify.shared import Ask, Candidate, Done
 from spotify_pipelines.spotify.turns import Slot, Turn
 from spotify_pipelines_tests.spotify.test_pace import fullest
 
 
 def ask(limit: float, account: int | None = None, done: tuple[Done, ...] = ()) -> Ask:
-    candidate = Candidate(None, None) if account is None else Candidate("account", Pace.of(account))
-    return Ask("app", limit, True, (candidate,), 1, 1, done)
+    turn = Turn("app", None, None if account is None else "account", account)
+    return Ask("app", limit, True, (Candidate(turn),), done=done)
 
 
 def send(
@@ -78,3 +77,47 @@ def test_a_pause_outlasts_a_new_start() -> None:
     windows.start()
 
     assert send(windows, clock, 1, 900)[0] >= 30.0
+
+
+def test_who_asks_for_a_banned_app_is_told_so_and_a_new_start_does_not_end_it() -> None:
+    clock = [0.0]
+    windows = LocalWindows(1, lambda: clock[0])
+    windows.ban("app", 3600.0)
+    windows.ban("app", 60.0)
+    windows.start()
+    clock[0] = 100.0
+
+    assert windows.ask(ask(900)).banned == pytest.approx(3500.0)
+
+
+def test_families_and_developer_accounts_have_their_share_too() -> None:
+    clock = [0.0]
+    windows = LocalWindows(2, lambda: clock[0])
+    turns = [
+        Turn(f"app-{number}", None, family="cover", family_limit=8, developer="dev", developer_limit=12)
+        for number in range(3)
+    ]
+    times: dict[str, list[float]] = {turn.app: [] for turn in turns}
+    while clock[0] < 120:
+        for turn in turns:
+            reply = windows.ask(Ask(turn.app, 900, True, (Candidate(turn),)))
+            if reply.candidate is not None:
+                times[turn.app].append(clock[0])
+        clock[0] += 0.1
+
+    assert max(fullest(each) for each in times.values()) <= 4
+    assert 4 <= fullest([at for each in times.values() for at in each]) <= 6
+
+
+def test_a_heavy_turn_waits_as_long_as_its_calls_would_have() -> None:
+    clock = [0.0]
+    windows = LocalWindows(1, lambda: clock[0])
+    turn = Turn("app", 30, weight=5)
+    times: list[float] = []
+    while len(times) < 3:
+        reply = windows.ask(Ask("app", 30, True, (Candidate(turn),)))
+        if reply.candidate is not None:
+            times.append(clock[0])
+        clock[0] += 0.5
+
+    assert times[2] - times[1] >= 5

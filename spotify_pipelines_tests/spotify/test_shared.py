@@ -1,11 +1,10 @@
-"""Windows in a real Valkey: time passes by moving what is stored back, so nothing waits."""
+"""Windows in a real Valkey, on a clock that the tests move: nothing waits."""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import redis.asyncio
@@ -15,16 +14,18 @@ from hypothesis import strategies as st
 from spotify_pipelines.spotify.learning import LearnedLimit
 from spotify_pipelines.spotify.limiter import connect_redis
 from spotify_pipelines.spotify.pace import WINDOW, Pace
-from spotify_pipelines.spotify.shared import Ask, Candidate, Done, Reply, SharedWindows
+from spotify_pipelines.spotify.shared import Ask, Candidate, Done, Reply, SharedWindows, Upload
 from spotify_pipelines.spotify.turns import Slot, Turn
+from spotify_pipelines.spotify.waiting import Demand
 from spotify_pipelines_tests.spotify.test_pace import fullest
 
-APP_ONLY = Candidate(None, None)
+START = 1_790_000_000.0
+APP_ONLY = Turn("app", None)
 
 
 @dataclass
 class Call:
-    """A call that was granted: when, and when it was answered; seconds of Redis' clock and what was skipped."""
+    """A call that was granted: when, and when it was answered; seconds of the clock."""
 
     booked: float
     slot: Slot
@@ -32,104 +33,97 @@ class Call:
 
     def counted_from(self, now: float) -> float:
         """Its answer; its booking where there is none yet (a time-out comes before 30 seconds are over)."""
-        return self.answered if self.answered is not None and self.answered <= now else self.booked
+        return self.answered if self.answered is not None and self.answered < now else self.booked
 
 
 @dataclass
 class World:
-    """Processes that share one Valkey, and a clock that can be moved on."""
+    """Processes that share one Valkey, and a clock that is moved on."""
 
     client: redis.asyncio.Redis
     prefix: str
     limit: int = 30
-    skipped: float = 0.0
+    now: float = START
     calls: list[Call] = field(default_factory=list)
     told: list[Done] = field(default_factory=list)
 
     def process(self, name: str = "one") -> SharedWindows:
-        return SharedWindows(self.client, self.prefix, name)
+        clock = f"redis.call('HMGET', '{self.prefix}clock', 'seconds', 'micros')"
+        return SharedWindows(self.client, self.prefix, name, time=clock)
 
     @property
     def key(self) -> str:
         return f"{self.prefix}limiter:{{app}}"
 
+    async def count(self) -> int:
+        return int(await self.client.hget(self.key, "count") or 0)
+
     async def ask(
         self,
-        candidates: Sequence[Candidate] = (APP_ONLY,),
+        turns: Sequence[Turn] = (APP_ONLY,),
         *,
         process: str = "one",
         fixed: bool = True,
-        backlogged: int = 1,
+        accounts: int = 1,
         waiting: int = 9,
+        ahead: float = 0.0,
+        has_waited: bool = False,
         uploads: Sequence[float] = (),
     ) -> Reply:
         """One question, which takes the answers along that came since."""
         done, self.told = self.told, []
         reply = await self.process(process).ask(
-            Ask("app", self.limit, fixed, candidates, backlogged, waiting, done, uploads)
+            Ask(
+                "app",
+                self.limit,
+                fixed,
+                [Candidate(turn, has_waited) for turn in turns],
+                {turn.priority: Demand(accounts, waiting) for turn in turns},
+                ahead,
+                done,
+                [Upload(age, APP_ONLY) for age in uploads],
+            )
         )
         if reply.candidate is not None:
-            chosen = candidates[reply.candidate]
-            turn = Turn("app", self.limit, chosen.account, 60)
+            turn = turns[reply.candidate]
             slot = Slot(turn, 0.0, reply.now, reply.generation, reply.taken, reply.full, reply.test)
-            self.calls.append(Call(reply.now / 1000 + self.skipped, slot))
+            self.calls.append(Call(reply.now / 1000, slot))
         return reply
 
-    async def next_call(self, candidates: Sequence[Candidate] = (APP_ONLY,), **how: object) -> Call:
+    async def next_call(
+        self, turns: Sequence[Turn] = (APP_ONLY,), *, process: str = "one", waiting: int = 9
+    ) -> Call:
         """Ask, moving the clock on, until there is a turn."""
         for _ in range(5000):
-            reply = await self.ask(candidates, **how)  # type: ignore[arg-type]
+            reply = await self.ask(turns, process=process, waiting=waiting)
             if reply.candidate is not None:
                 return self.calls[-1]
-            await self.skip(max(0.1, min(reply.wait, 40.0)))
+            await self.skip(max(0.01, min(reply.wait, 40.0)))
         raise AssertionError("no turn ever came")
 
-    async def answer(self, call: Call, *, let_through: bool = True) -> None:
+    def answer(self, call: Call, *, let_through: bool = True) -> None:
         """An answer arrives; it is told with the next question."""
-        seconds, micros = await self.client.time()
-        call.answered = seconds + micros / 1e6 + self.skipped
-        slot = call.slot
-        moved = slot.booked - 1000 * (self.skipped - (call.booked - slot.booked / 1000))
-        self.told.append(
-            Done(Slot(slot.turn, 0.0, moved, slot.generation, slot.taken, slot.full, slot.test), let_through)
-        )
+        call.answered = self.now
+        self.told.append(Done(call.slot, let_through))
 
     async def skip(self, seconds: float) -> None:
-        """Let time pass, in whole tenths: everything that is stored gets older."""
-        tenths = max(1, round(10 * seconds))
-        window: dict[Any, Any] = {}
-        for name, value in (await self.client.hgetall(self.key)).items():
-            text = name.decode() if isinstance(name, bytes) else name
-            if text[0] == "b" and text[1:].isdigit():
-                window[f"b{int(text[1:]) - tenths}"] = value
-            elif text == "head":
-                window[text] = int(value) - tenths
-            elif text in ("tat", "pause", "test", "episode", "saturated"):
-                window[text] = float(value) - 100 * tenths
-            else:
-                window[text] = value
-        passed = [
-            " ".join(str(int(time) - 100 * tenths) for time in call.split())
-            for call in await self.client.lrange(f"{self.key}:passed", 0, -1)
-        ]
-        buckets = await self.client.keys(f"{self.key}:account:*")
-        pipe = self.client.pipeline()
-        pipe.delete(self.key, f"{self.key}:passed")
-        if window:
-            pipe.hset(self.key, mapping=window)
-        if passed:
-            pipe.rpush(f"{self.key}:passed", *passed)
-        for bucket in buckets:
-            pipe.hincrbyfloat(bucket, "tat", -100 * tenths)
-        await pipe.execute()
-        self.skipped += tenths / 10
+        """Let time pass."""
+        self.now = round(self.now + seconds, 3)
+        await self.set_clock()
+
+    async def set_clock(self) -> None:
+        whole = int(self.now)
+        clock = f"{self.prefix}clock"
+        await self.client.hset(clock, mapping={"seconds": whole, "micros": round((self.now - whole) * 1e6)})
 
 
 @asynccontextmanager
 async def a_world(url: str, prefix: str, limit: int = 30) -> AsyncIterator[World]:
     client = connect_redis(url)
     try:
-        yield World(client, prefix, limit)
+        world = World(client, prefix, limit)
+        await world.set_clock()
+        yield world
     finally:
         await client.aclose()
 
@@ -160,14 +154,14 @@ def test_the_server_can_never_have_counted_more_than_the_limit_whatever_the_dela
                 flying = [call for call in world.calls if call.answered is None]
                 if step == "call":
                     for number in range(int(amount)):
-                        await world.next_call(process=f"process {number % 3}")
+                        await world.next_call(process=f"process-{number % 3}")
                 elif step == "skip":
                     await world.skip(amount)
                 elif step == "answer":
                     for call in flying[: int(amount)]:
-                        await world.answer(call)
+                        world.answer(call)
                 elif flying:
-                    await world.answer(flying[0], let_through=False)
+                    world.answer(flying[0], let_through=False)
                     await world.process().refused(world.told.pop().slot, amount)
             for call in world.calls:
                 held = [
@@ -186,7 +180,7 @@ async def test_a_call_holds_its_place_until_30_seconds_after_its_answer(
     async with a_world(redis_url, key_prefix, limit=1) as world:
         call = await world.next_call()
         await world.skip(20)
-        await world.answer(call)
+        world.answer(call)
         reply = await world.ask()
 
         assert reply.candidate is None
@@ -196,7 +190,7 @@ async def test_a_call_holds_its_place_until_30_seconds_after_its_answer(
 async def test_a_saturating_demand_uses_the_whole_limit_and_no_more(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=30) as world:
         for _ in range(90):
-            await world.answer(await world.next_call())
+            world.answer(await world.next_call())
 
     times = [call.booked for call in world.calls]
     assert fullest(times) <= 30
@@ -206,13 +200,13 @@ async def test_a_saturating_demand_uses_the_whole_limit_and_no_more(redis_url: s
 async def test_a_lost_window_counts_as_full(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=30) as world:
         for _ in range(20):
-            await world.answer(await world.next_call())
+            world.answer(await world.next_call())
         before = world.calls[-1].slot.generation
         await world.client.delete(world.key)
         await world.ask()
-        count = int(await world.client.hget(world.key, "count") or 0)
+        count = await world.count()
         for _ in range(40):
-            await world.answer(await world.next_call())
+            world.answer(await world.next_call())
 
     assert fullest([call.booked for call in world.calls]) <= 30
     assert world.calls[-1].slot.generation != before
@@ -222,17 +216,17 @@ async def test_a_lost_window_counts_as_full(redis_url: str, key_prefix: str) -> 
 async def test_a_turn_is_booked_in_all_limits_or_in_none(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=300) as world:
         await world.next_call()
-        before = int(await world.client.hget(world.key, "count") or 0)
-        reply = await world.ask([Candidate("a", Pace.of(1))])
+        before = await world.count()
+        reply = await world.ask([Turn("app", 300, "a", 1)])
 
         assert reply.candidate is None
         assert reply.wait == pytest.approx(Pace.of(1).interval, abs=0.1)
-        assert int(await world.client.hget(world.key, "count") or 0) <= before
+        assert await world.count() <= before
 
 
 async def test_an_account_that_has_no_turn_holds_up_no_other(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=300) as world:
-        slow, quick = Candidate("slow", Pace.of(1)), Candidate("quick", Pace.of(300))
+        slow, quick = Turn("app", 300, "slow", 1), Turn("app", 300, "quick", 300)
         await world.ask([slow, quick])
         call = await world.next_call([slow, quick])
 
@@ -249,7 +243,7 @@ async def test_after_a_refusal_nothing_goes_until_one_test_call_is_answered(
         await world.skip(4.1)
         test = await world.next_call()
         held = [await world.ask(process=name) for name in ("one", "two")]
-        await world.answer(test)
+        world.answer(test)
         after = await world.next_call()
 
     assert paused.candidate is None
@@ -277,7 +271,7 @@ async def test_a_test_call_without_an_answer_is_followed_by_another(redis_url: s
         await world.process().refused((await world.next_call()).slot, 1.0)
         await world.skip(1.1)
         lost = await world.next_call()
-        await world.answer(lost, let_through=False)
+        world.answer(lost, let_through=False)
         again = await world.next_call()
 
     assert (lost.slot.test, again.slot.test) == (True, True)
@@ -297,18 +291,18 @@ async def test_refusals_of_calls_sent_before_the_pause_are_one_episode(
 async def test_the_evidence_counts_the_calls_that_were_let_through(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=300) as world:
         for _ in range(12):
-            await world.answer(await world.next_call())
+            world.answer(await world.next_call())
         await world.ask(())
         await world.skip(40)
         answered = [await world.next_call() for _ in range(5)]
         for call in answered:
-            await world.answer(call)
+            world.answer(call)
         under_way = await world.next_call()
         refused = await world.next_call()
         await world.skip(0.1)
-        await world.answer(refused)
+        world.answer(refused)
         moved = world.told.pop().slot
-        await world.answer(under_way)
+        world.answer(under_way)
         await world.ask(())
         evidence = (await world.process().refused(moved, 1.0)).evidence
 
@@ -318,17 +312,17 @@ async def test_the_evidence_counts_the_calls_that_were_let_through(redis_url: st
 
 async def test_processes_get_turns_by_their_accounts(redis_url: str, key_prefix: str) -> None:
     async with a_world(redis_url, key_prefix, limit=300) as world:
-        processes = {"one account": 1, "four accounts": 4}
+        processes = {"one-account": 1, "four-accounts": 4}
         taken = dict.fromkeys(processes, 0)
         while sum(taken.values()) < 100:
             for name, accounts in processes.items():
-                reply = await world.ask(process=name, backlogged=accounts)
+                reply = await world.ask(process=name, accounts=accounts)
                 taken[name] += reply.candidate is not None
                 if reply.candidate is not None:
-                    await world.answer(world.calls[-1])
+                    world.answer(world.calls[-1])
             await world.skip(0.1)
 
-    assert taken["four accounts"] == pytest.approx(80, abs=5)
+    assert taken["four-accounts"] == pytest.approx(80, abs=5)
 
 
 async def test_a_process_without_waiting_calls_holds_nobody_up(redis_url: str, key_prefix: str) -> None:
@@ -358,8 +352,7 @@ async def test_a_refund_makes_room_at_once(redis_url: str, key_prefix: str) -> N
     async with a_world(redis_url, key_prefix, limit=1) as world:
         call = await world.next_call()
         blocked = await world.ask()
-        await world.process().refund(call.slot, None)
-        await world.client.hset(world.key, "tat", 0)
+        await world.process().refund(call.slot, 1)
         again = await world.ask()
 
     assert (blocked.candidate, again.candidate) == (None, 0)
