@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 _AFTER_ERROR = timedelta(hours=1)
 _GIVE_UP_AFTER = 3
 """Batches of one source that fail in a row until it is left alone for this run."""
+_BUDGET = "Budget"
 _ENDPOINT = "GET /audio-features"
 _SERVICES = {"spotify": Service.WEB_API, "reccobeats": Service.RECCOBEATS}
 
@@ -60,8 +61,8 @@ async def fetch_features(
 
     A track that no source knows keeps the reasons and is asked for again after ``retry_after_days``; in the
     report it counts as unchanged, and as ``missing``. A batch that fails is not handed on to the next source:
-    its tracks are asked for again an hour later. A ban defers what is left of that source. Without any source
-    nothing is asked and nothing remembered.
+    its tracks are asked for again an hour later. A ban defers what is left of that source, and so does a budget that
+    is spent. Without any source nothing is asked and nothing remembered.
 
     Args:
         album_ids: only tracks of these albums; empty: of all.
@@ -201,7 +202,7 @@ class _Fetching:
         """Put off what waits for a source whose app has no calls left today."""
         budget = self._budget(stage)
         if budget is not None and stage.batches_left == 0 and not stage.off and stage.stop is None:
-            stage.stop = Stop("Budget", budget.reason, budget.until)
+            stage.stop = Stop(_BUDGET, budget.reason, budget.until)
             log.warning("features.budget_spent", app=budget.app, source=stage.source.name)
 
     def _more_may_come(self, place: int) -> bool:
@@ -268,6 +269,11 @@ class _Fetching:
         stage.waiting.clear()
         if stage.stop:
             leave_open(self.report, (f"track {track}" for track in tracks), stage.stop)
+            if stage.stop.kind == _BUDGET and stage.stop.until is not None:
+                # A ban holds back every run by itself; of a budget only the tracks can tell that they wait.
+                with self._database.transaction() as session:
+                    reasons = dict.fromkeys(tracks, "the app's budget for the day was spent")
+                    save_missing_features(session, reasons, retry_after=stage.stop.until)
         else:
             self._pass_on(place + 1, dict.fromkeys(tracks, f"{stage.source.name} is switched off"))
 
