@@ -316,9 +316,11 @@ if not soonest or not next(ready) then
 end
 local owed = {number_of('owed1'), number_of('owed2')}
 local due
-for _, class in ipairs({owed[1] >= 1 and 1 or 0, owed[2] >= 1 and 2 or 0, 0, 1, 2}) do
-  if not due and (ready[class] or elsewhere[class]) then due = class end
+local function first_of(class, wanted)
+  if wanted and not due and (ready[class] or elsewhere[class]) then due = class end
 end
+for class = 1, 2 do first_of(class, owed[class] >= 1) end
+for class = 0, 2 do first_of(class, true) end
 local each = candidates[ready[due]]
 local shortly = math.min(20, math.max(2, interval / 4))
 

@@ -1,21 +1,18 @@
 """Windows in a real Valkey, on a clock that the tests move: nothing waits."""
 
-import asyncio
-import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 import redis.asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from spotify_pipelines.spotify.learning import LearnedLimit
 from spotify_pipelines.spotify.limiter import connect_redis
 from spotify_pipelines.spotify.pace import WINDOW, Pace
 from spotify_pipelines.spotify.shared import Ask, Candidate, Done, Reply, SharedWindows, Upload
-from spotify_pipelines.spotify.turns import Slot, Turn
+from spotify_pipelines.spotify.turns import Priority, Slot, Turn
 from spotify_pipelines.spotify.waiting import Demand
 from spotify_pipelines_tests.spotify.test_pace import fullest
 
@@ -69,12 +66,13 @@ class World:
         ahead: float = 0.0,
         has_waited: bool = False,
         uploads: Sequence[float] = (),
+        app: str = "app",
     ) -> Reply:
         """One question, which takes the answers along that came since."""
         done, self.told = self.told, []
         reply = await self.process(process).ask(
             Ask(
-                "app",
+                turns[0].app if turns else app,
                 self.limit,
                 fixed,
                 [Candidate(turn, has_waited) for turn in turns],
@@ -126,52 +124,6 @@ async def a_world(url: str, prefix: str, limit: int = 30) -> AsyncIterator[World
         yield world
     finally:
         await client.aclose()
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("call"), st.integers(1, 8)),
-        st.tuples(st.just("skip"), st.sampled_from([0.3, 5.0, 15.0, 24.0])),
-        st.tuples(st.just("answer"), st.integers(1, 30)),
-        st.tuples(st.just("answer"), st.just(30)),
-        st.tuples(st.just("refuse"), st.sampled_from([0.5, 3.0])),
-    ),
-    min_size=5,
-    max_size=15,
-)
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(limit=st.sampled_from([1, 2, 7, 30]), steps=STEPS)
-def test_the_server_can_never_have_counted_more_than_the_limit_whatever_the_delays(
-    redis_url: str, key_prefix: str, limit: int, steps: list[tuple[str, float]]
-) -> None:
-    """At each grant: every call that was answered less than 30 seconds ago, or not yet, holds a place."""
-
-    async def run() -> None:
-        async with a_world(redis_url, f"{key_prefix}{secrets.token_hex(4)}:", limit) as world:
-            for step, amount in steps:
-                flying = [call for call in world.calls if call.answered is None]
-                if step == "call":
-                    for number in range(int(amount)):
-                        await world.next_call(process=f"process-{number % 3}")
-                elif step == "skip":
-                    await world.skip(amount)
-                elif step == "answer":
-                    for call in flying[: int(amount)]:
-                        world.answer(call)
-                elif flying:
-                    world.answer(flying[0], let_through=False)
-                    await world.process().refused(world.told.pop().slot, amount)
-            for call in world.calls:
-                held = [
-                    other
-                    for other in world.calls
-                    if other.booked <= call.booked < other.counted_from(call.booked) + WINDOW
-                ]
-                assert len(held) <= limit
-
-    asyncio.run(run())
 
 
 async def test_a_call_holds_its_place_until_30_seconds_after_its_answer(
@@ -376,3 +328,167 @@ async def test_a_learned_limit_is_kept_to_unless_one_is_known(redis_url: str, ke
 
         assert (await world.ask(fixed=False)).limit == 42
         assert (await world.ask(fixed=True)).limit == 30
+
+
+async def test_a_ban_is_told_to_every_process_and_nothing_is_learned_from_it(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        await world.next_call()
+        await world.process("another").ban("app", 3600.0)
+        await world.process("another").ban("app", 60.0)
+        held = await world.ask()
+        await world.skip(3601)
+        after = await world.next_call()
+
+    assert (held.candidate, held.banned) == (None, pytest.approx(3600.0))
+    assert not after.slot.test
+    assert not after.slot.full
+
+
+async def share_of_turns(world: World, processes: dict[str, tuple[int, Priority]]) -> dict[str, float]:
+    """What each process got of 300 turns where all have more calls than there are turns."""
+    taken: Counter[str] = Counter()
+    while sum(taken.values()) < 300:
+        for name, (accounts, priority) in processes.items():
+            reply = await world.ask([Turn("app", None, priority=priority)], process=name, accounts=accounts)
+            if reply.candidate is not None:
+                taken[name] += 1
+                world.answer(world.calls[-1])
+        await world.skip(0.034)
+    return {name: taken[name] / sum(taken.values()) for name in processes}
+
+
+async def test_classes_keep_their_order_and_floors_over_all_processes(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=900) as world:
+        shares = await share_of_turns(
+            world,
+            {
+                "urgent": (1, Priority.INTERACTIVE),
+                "good": (5, Priority.HEALTHY),
+                "poor": (9, Priority.DEGRADED),
+            },
+        )
+
+    assert shares["urgent"] == pytest.approx(0.9, abs=0.01)
+    assert shares["good"] == pytest.approx(0.05, abs=0.01)
+    assert shares["poor"] == pytest.approx(0.05, abs=0.01)
+
+
+async def test_a_process_with_degraded_calls_alone_gets_the_floor_beside_one_with_healthy_ones(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=900) as world:
+        processes = {"a": (3, Priority.HEALTHY), "b": (1, Priority.HEALTHY), "c": (4, Priority.DEGRADED)}
+        shares = await share_of_turns(world, processes)
+
+    assert shares["c"] == pytest.approx(0.05, abs=0.01)
+    assert shares["a"] / shares["b"] == pytest.approx(3, rel=0.1)
+
+
+async def test_a_family_has_a_limit_beside_the_apps_and_holds_up_no_other_calls(
+    redis_url: str, key_prefix: str
+) -> None:
+    cover = Turn("app", None, family="cover", family_limit=3)
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        for _ in range(40):
+            await world.next_call([cover, APP_ONLY])
+        families = [call for call in world.calls if call.slot.turn.family]
+        others = len(world.calls) - len(families)
+        before = await world.count()
+        held = await world.ask([cover])
+        after = await world.count()
+
+    assert fullest([call.booked for call in families]) <= 3
+    assert others >= 30
+    assert (held.candidate, after) == (None, before)
+
+
+async def test_apps_of_one_developer_account_keep_its_limit_together(redis_url: str, key_prefix: str) -> None:
+    turns = [Turn(f"app-{number}", None, developer="dev", developer_limit=10) for number in range(3)]
+    async with a_world(redis_url, key_prefix, limit=300) as world:
+        while world.now < START + 90:
+            await world.ask([turns[0]], process=turns[0].app)
+            turns.append(turns.pop(0))
+            await world.skip(0.1)
+
+    assert 9 <= fullest([call.booked for call in world.calls]) <= 10
+    assert {call.slot.turn.app for call in world.calls} == {turn.app for turn in turns}
+
+
+async def test_a_heavy_turn_counts_as_many_calls_in_every_limit_and_is_given_back_whole(
+    redis_url: str, key_prefix: str
+) -> None:
+    heavy = Turn(
+        "app", 30, "a", 300, weight=5, family="cover", family_limit=12, developer="dev", developer_limit=12
+    )
+    async with a_world(redis_url, key_prefix, limit=30) as world:
+        while world.now < START + 100:
+            await world.ask([heavy])
+            await world.skip(0.5)
+        times = [call.booked for call in world.calls]
+        counts = [await world.count()]
+        await world.skip(31)
+        call = await world.next_call([heavy])
+        counts.append(await world.count())
+        await world.process().refund(call.slot, 30)
+        counts.append(await world.count())
+        again = await world.ask([heavy])
+
+    assert fullest(times) == 2
+    assert counts == [10, 5, 0]
+    assert again.candidate == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "turn"),
+    [
+        ("app_limit", {"app_limit": 4}),
+        ("family_limit", {"app_limit": 30, "family": "cover", "family_limit": 4}),
+        ("developer_limit", {"app_limit": 30, "developer": "dev", "developer_limit": 4}),
+        ("account_limit", {"app_limit": 30, "account": "a", "account_limit": 40}),
+    ],
+)
+def test_a_turn_that_never_fits_into_a_limit_is_refused(field: str, turn: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=field):
+        Turn("app", weight=5, **turn)  # type: ignore[arg-type]
+
+
+async def test_a_turn_is_booked_shortly_before_its_time_and_never_before_a_pause_is_over(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=30) as world:
+        first = await world.next_call()
+        due = (await world.ask()).wait
+        await world.skip(due - 0.008)
+        ahead = await world.ask(ahead=0.01)
+        second = world.calls[-1]
+        await world.process().refused(second.slot, 1.0)
+        await world.skip(0.995)
+        paused = await world.ask(ahead=0.01)
+
+    assert ahead.candidate == 0
+    assert ahead.wait == pytest.approx(0.008, abs=0.002)
+    assert second.booked == pytest.approx(world.now - 0.995 + ahead.wait, abs=0.002)
+    assert second.booked > first.booked
+    assert paused.candidate is None
+
+
+async def test_what_is_seen_under_a_given_limit_is_no_evidence_for_a_learned_one(
+    redis_url: str, key_prefix: str
+) -> None:
+    async with a_world(redis_url, key_prefix, limit=10) as world:
+        for fixed in (False, True, False):
+            for _ in range(15):
+                reply = await world.ask(fixed=fixed, has_waited=True)
+                if reply.candidate is not None:
+                    world.answer(world.calls[-1])
+                await world.skip(min(reply.wait + 0.01, 5))
+            reply = await world.ask((), fixed=fixed)
+            grown = reply.grown
+            if fixed:
+                assert (reply.grown, reply.saturated) == (0, 0)
+
+    assert grown > 0
