@@ -16,8 +16,10 @@ WINDOW = 30.0
 
 _LONGEST_CALM_WAIT = 4
 _LONGEST_WAIT = 4 * 3600
+_STRAGGLING = 1.0
+"""Seconds from the beginning of a wait in which calls are under way whose sender can't know of it, however many."""
 _FORGIVEN_STRIKES = 8
-"""Calls during a wait that are taken for stragglers already under way, not for hammering."""
+"""Calls later in a wait that are not yet taken for hammering."""
 
 
 class RollingLimit:
@@ -25,7 +27,7 @@ class RollingLimit:
 
     def __init__(self) -> None:
         self._admitted: deque[float] = deque()
-        self._blocked_until = -math.inf
+        self._blocked_since = self._blocked_until = -math.inf
         self._strikes = 0
 
     def ask(self, now: float, limit: int) -> int | None:
@@ -40,7 +42,7 @@ class RollingLimit:
             return None
         until_free = self._admitted[-limit] + WINDOW - now
         wait = min(max(math.ceil(until_free), 1), _LONGEST_CALM_WAIT)
-        self._blocked_until = now + wait
+        self._blocked_since, self._blocked_until = now, now + wait
         return wait
 
     def give_back(self, admitted_at: float) -> None:
@@ -49,7 +51,7 @@ class RollingLimit:
             self._admitted.remove(admitted_at)
 
     def _strike(self, now: float) -> int:
-        self._strikes += 1
+        self._strikes += now >= self._blocked_since + _STRAGGLING
         remaining = self._blocked_until - now
         if self._strikes > _FORGIVEN_STRIKES:
             remaining = min(remaining * 2, _LONGEST_WAIT)

@@ -49,9 +49,16 @@ def test_a_client_that_waits_is_told_one_to_four_seconds_and_one_that_hammers_ev
         now += wait
     assert set(waits) <= {1, 2, 3, 4}
     assert now == pytest.approx(WINDOW, abs=4)
-    grown = [hammering.ask(1.0, 2) for _ in range(30)]
+    grown = [hammering.ask(1.0 + step / 8, 2) for step in range(40)]
     assert grown[0] == 4
     assert grown[-1] == 4 * 3600
+
+
+def test_calls_that_were_under_way_when_the_limit_was_hit_are_not_taken_for_hammering() -> None:
+    rolling = RollingLimit()
+    assert rolling.ask(0.0, 1) is None
+    assert {rolling.ask(10.0 + step / 100, 1) for step in range(100)} <= {3, 4}
+    assert rolling.ask(14.0, 1) == 4
 
 
 def test_the_limit_belongs_to_the_app_and_passes_with_time(
