@@ -28,7 +28,7 @@ from spotify_pipelines.spotify.transport import HttpTransport
 from spotify_pipelines.spotify.turns import Priority, Turn
 from spotify_pipelines.spotify.verdict import Answer
 
-__all__ = ["Call", "CallerProcess", "Demand", "Work", "fullest_window", "together"]
+__all__ = ["Call", "CallerProcess", "Demand", "Report", "Work", "fullest_window", "together"]
 
 START_SECONDS = 6.0
 """Until the slowest of a dozen processes has started on a busy machine."""
@@ -83,7 +83,16 @@ class Call(NamedTuple):
     status: int
 
 
-_WORK, _CALLS = TypeAdapter(Work), TypeAdapter(list[Call])
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a process saw; ``stall``: the most seconds by which a timer in it was late, the machine's own part."""
+
+    calls: Sequence[Call]
+    stall: float
+
+
+_WORK, _REPORT = TypeAdapter(Work), TypeAdapter(Report)
+_TICK = 0.01
 
 
 class CallerProcess:
@@ -95,8 +104,8 @@ class CallerProcess:
         self._end = work.begin + work.seconds
         self.pid = self._process.pid
 
-    def calls(self) -> list[Call]:
-        """Wait for its end; what it did, in order of starts.
+    def report(self) -> Report:
+        """Wait for its end; what it did, in no order.
 
         Raises:
             RuntimeError: it failed; what it said is on stderr.
@@ -104,13 +113,13 @@ class CallerProcess:
         output, _ = self._process.communicate(timeout=self._end - time.monotonic() + 60)
         if self._process.returncode:
             raise RuntimeError(f"a calling process failed with {self._process.returncode}")
-        return sorted(_CALLS.validate_json(output), key=lambda call: call.started)
+        return _REPORT.validate_json(output)
 
 
-def together(works: Sequence[Work]) -> list[list[Call]]:
-    """Do all works at once; the calls of each."""
+def together(works: Sequence[Work]) -> list[Report]:
+    """Do all works at once; what each says."""
     processes = [CallerProcess(work) for work in works]
-    return [process.calls() for process in processes]
+    return [process.report() for process in processes]
 
 
 def fullest_window(times: Sequence[float], seconds: float = 30.0) -> int:
@@ -140,7 +149,7 @@ class _Watched(HttpTransport):
             self._note(started, time.monotonic(), status)
 
 
-async def _work(work: Work) -> list[Call]:
+async def _work(work: Work) -> Report:
     redis = connect_redis(work.redis_url)
     limiter = Limiter(redis, work.prefix)
     calls: list[Call] = []
@@ -151,10 +160,21 @@ async def _work(work: Work) -> list[Call]:
         for demand in work.demands:
             caller = _caller(transport, limiter, demand, calls)
             lanes += [_lane(work, demand, caller) for _ in range(demand.width if not demand.every else 1)]
+        clock = asyncio.create_task(_longest_stall(work.begin + work.seconds))
         await asyncio.gather(*lanes)
+        stall = await clock
     await limiter.aclose()
     await redis.aclose()
-    return calls
+    return Report(calls, stall)
+
+
+async def _longest_stall(end: float) -> float:
+    """The most by which a timer is late until ``end``."""
+    longest = 0.0
+    while (asked := time.monotonic()) < end:
+        await asyncio.sleep(_TICK)
+        longest = max(longest, time.monotonic() - asked - _TICK)
+    return longest
 
 
 def _caller(transport: HttpTransport, limiter: Limiter, demand: Demand, calls: list[Call]) -> Caller:
@@ -192,11 +212,10 @@ async def _lane(work: Work, demand: Demand, caller: Caller) -> None:
 
 
 def main() -> None:
-    """Do the work that the command line says; the calls go to stdout."""
+    """Do the work that the command line says; what was seen goes to stdout."""
     configure_logging(level="CRITICAL")
     work = _WORK.validate_json(sys.argv[1])
-    calls = asyncio.run(_work(work))
-    sys.stdout.buffer.write(_CALLS.dump_json(calls))
+    sys.stdout.buffer.write(_REPORT.dump_json(asyncio.run(_work(work))))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Figure:
         if self.at_most is None and self.at_least is None:
             return "-"
         sign, goal = ("≤", self.at_most) if self.at_most is not None else ("≥", self.at_least)
-        text = f"{'=' if self.at_most == self.at_least else sign} {goal:g}"
+        text = f"{'=' if self.at_most == self.at_least else sign} {goal:.3g}"
         return text if self.is_met else f"{text} (missed)"
 
     @property

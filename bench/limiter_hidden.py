@@ -113,7 +113,7 @@ def _play(redis_url: str) -> list[_Run]:
     believed: list[list[tuple[float, float]]] = [[] for _ in works]
     reader = threading.Thread(target=lambda: asyncio.run(_read(redis_url, works, believed)), daemon=True)
     reader.start()
-    calls = [process.calls() for process in processes]
+    calls = [process.report().calls for process in processes]
     reader.join()
     return [
         _Run(

@@ -97,7 +97,7 @@ def _run(
     spotipy = [simulator.api_url, tokens[_SPOTIPY], str(begin), str(total)]
     other = subprocess.Popen([sys.executable, "-m", "bench.spotipy_caller", *spotipy])
     _freeze(running["freeze"][0].pid, begin + _WARM_UP + _FREEZE_AFTER)
-    calls = {app: [call for each in group for call in each.calls()] for app, group in running.items()}
+    calls = {app: [call for each in group for call in each.report().calls] for app, group in running.items()}
     if other.wait(timeout=60):
         raise RuntimeError("spotipy's process failed")
     start = clock_began + _WARM_UP
