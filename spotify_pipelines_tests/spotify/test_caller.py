@@ -230,6 +230,24 @@ async def test_a_ban_is_recorded_and_nothing_is_called_any_more(
     assert desk.sleeps.seconds == []
 
 
+async def test_a_ban_that_one_client_meets_ends_the_calls_of_another_before_it_has_heard_of_it(
+    desk: Desk, simulator: RunningSimulator, settings: Settings, redis_url: str, key_prefix: str
+) -> None:
+    simulator.control.add_client(CLIENT_ID, "s", developer_account="dev", limit=1000)
+    simulator.control.ban("dev", 48_925)
+    with pytest.raises(QuotaExceeded) as met:
+        await desk.client.as_account(ACCOUNT).me()
+    async with open_desk(redis_url, key_prefix, settings, credentials=desk.credentials) as other:
+        assert other.apps.known.cooldown_until is None
+        async with asyncio.timeout(5):
+            with pytest.raises(QuotaExceeded) as told:
+                await other.client.as_account(ACCOUNT).me()
+
+    assert len(sent(simulator, "/v1/")) == 1
+    assert abs(told.value.until - met.value.until) < timedelta(seconds=5)
+    assert other.apps.cooldowns == []
+
+
 async def test_a_ban_that_is_over_is_over(desk: Desk) -> None:
     desk.apps.known = replace(desk.apps.known, cooldown_until=datetime.now(UTC) - timedelta(seconds=1))
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.spotify.limiter import Limiter, connect_redis
-from spotify_pipelines.spotify.turns import Fate, Slot, Turn
+from spotify_pipelines.spotify.turns import Banned, Fate, Slot, Turn
 from spotify_pipelines_tests.spotify.harness import CLIENT_ID, SECRET
 from spotify_pipelines_tests.support.simulator import RunningSimulator
 
@@ -247,3 +248,92 @@ async def test_a_learning_limiter_finds_the_limit_after_one_episode(redis_url: s
     app_id, learned, evidence = remembered[-1]
     assert (app_id, learned.mode, learned.limit) == (7, "steady", pytest.approx(2, abs=0.6))
     assert evidence["limit_before"] >= 30
+
+
+async def test_a_ban_ends_the_waiting_in_every_process_at_once(redis_url: str, key_prefix: str) -> None:
+    async with a_limiter(redis_url, key_prefix) as one, a_limiter(redis_url, key_prefix) as two:
+        # A turn every 30 seconds: all of these wait.
+        waiters = [asyncio.create_task(each.acquire(Turn("app", 1))) for each in (one, one, two, two)]
+        others = asyncio.create_task(two.acquire(Turn("sibling", 1)))
+        await asyncio.sleep(0.1)
+        await one.ban(["app", "sibling"], 13 * 3600.0)
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*waiters, others, return_exceptions=True)
+            with pytest.raises(Banned) as again:
+                await two.acquire(Turn("app", 1))
+
+    assert [type(end) for end in ends] == [Banned] * 5
+    assert again.value.seconds == pytest.approx(13 * 3600.0, abs=10)
+
+
+async def test_a_ban_holds_for_the_local_share_too(redis_url: str, key_prefix: str) -> None:
+    async with a_limiter(redis_url, key_prefix) as one, a_limiter(redis_url, key_prefix) as two:
+        await one.ban(["app"], 3600.0)
+        with pytest.raises(Banned):
+            await two.acquire(Turn("app", FAST))
+        two._leave(ConnectionError())
+        with pytest.raises(Banned):
+            await two.acquire(Turn("app", FAST))
+
+
+class Forgetful:
+    """A memory that can't be read at first."""
+
+    def __init__(self, remembered: LearnedLimit | None) -> None:
+        self.remembered = remembered
+        self.is_away = True
+        self.kept: list[LearnedLimit] = []
+
+    def learned_limit(self, app_id: int) -> LearnedLimit | None:
+        if self.is_away:
+            raise ConnectionError("the database is away")
+        return self.remembered
+
+    def record_learned_limit(self, app_id: int, learned: LearnedLimit, evidence: Any) -> None:
+        self.kept.append(learned)
+
+
+async def test_without_its_memory_a_learning_limiter_goes_on_cautiously_and_reads_it_later(
+    redis_url: str, key_prefix: str
+) -> None:
+    ahead = [0.0]
+    memory = Forgetful(LearnedLimit.restored(900.0, Mode.STEADY, None, 2e9, now=0.0))
+    async with a_limiter(
+        redis_url, key_prefix, memory=memory, now=lambda: time.monotonic() + ahead[0]
+    ) as limiter:
+        turn = Turn("app", None, app_id=7)
+        with capture_logs() as logs:
+            await use(limiter, turn)
+        cautious = limiter._queue(turn).learner.limit
+        memory.is_away = False
+        ahead[0] = 10.0
+        await use(limiter, turn)
+        await use(limiter, turn)
+        learned = (await limiter._shared.learned("app"))[1]
+
+    assert [entry["event"] for entry in logs] == ["spotify.limit_not_recalled"]
+    assert cautious == pytest.approx(30, abs=2)
+    assert learned is not None
+    assert (learned.limit, learned.mode) == (900.0, Mode.STEADY)
+    assert {kept.limit for kept in memory.kept} <= {900.0}
+
+
+async def test_a_learned_limit_comes_back_from_memory_when_redis_lost_it(
+    redis_url: str, key_prefix: str
+) -> None:
+    memory = Forgetful(LearnedLimit.restored(900.0, Mode.STEADY, None, 2e9, now=0.0))
+    memory.is_away = False
+    turn = Turn("app", None, app_id=7)
+    async with a_limiter(redis_url, key_prefix, memory=memory) as limiter:
+        await use(limiter, turn)
+    client = connect_redis(redis_url)
+    await client.delete(*await client.keys(f"{key_prefix}*"))
+    await client.script_flush()
+    await client.aclose()
+    async with a_limiter(redis_url, key_prefix, memory=memory) as limiter:
+        slot = await use(limiter, turn)
+        learned = (await limiter._shared.learned("app"))[1]
+
+    assert not slot.local
+    assert learned is not None
+    assert (learned.limit, learned.mode) == (900.0, Mode.STEADY)
