@@ -8,6 +8,7 @@ An exported variable wins over the file here, while Dagster's own command line l
 ``spotify-pipelines up`` refuses to go on where the two differ.
 """
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Calls of one app in 30 seconds, unless the app says otherwise; unset: found out",
     )
-    family_calls_per_30s: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    family_calls_per_30s: Annotated[dict[str, Annotated[int, Field(ge=1)]], NoDecode] = Field(
         default_factory=dict,
         description='Calls of one app to a family of endpoints in 30 seconds, as JSON: {"cover": 10}; a family that '
         "is not named has no limit beside the app's",
@@ -116,6 +117,14 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("family_calls_per_30s", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('write it as JSON: {"cover": 10}') from None
 
     @field_validator("family_calls_per_30s")
     @classmethod

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spotify_pipelines.settings import Settings, SettingsError, load_settings
+from spotify_pipelines.settings import ENDPOINT_FAMILIES, Settings, SettingsError, load_settings
+from spotify_pipelines.spotify.families import FAMILIES
 
 
 @pytest.fixture
@@ -64,3 +65,23 @@ def test_servers_that_are_missing_are_asked_for(read: Path) -> None:
         settings(read).require_database_url()
     for url in ("redis://:a%2Fb@cache:6379/0", "unix:///run/redis.sock", "rediss://cache"):
         assert settings(read, redis_url=url).require_redis_url() == url
+
+
+def test_families_of_endpoints_get_their_limits_as_json(read: Path) -> None:
+    assert settings(read, family_calls_per_30s='{"cover": 10}').family_calls_per_30s == {"cover": 10}
+    assert settings(read).family_calls_per_30s == {}
+    assert set(FAMILIES.values()) == ENDPOINT_FAMILIES
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("cover=10", "JSON"),
+        ("[1]", "dictionary"),
+        ('{"cover": 0}', "greater than or equal to 1"),
+        ('{"covers": 10}', "no family of endpoints covers; there are: cover"),
+    ],
+)
+def test_a_familys_limit_that_makes_no_sense_is_refused(read: Path, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=f"SPOTIFY_PIPELINES_FAMILY_CALLS_PER_30S.*{says}"):
+        settings(read, family_calls_per_30s=value)
