@@ -25,6 +25,7 @@ from spotify_pipelines.spotify.shared import SharedWindows
 _SEEDS = {30: (1, 2, 3), 300: (1, 2, 3), 3000: (1,)}
 _HALVES, _END = 400.0, 800.0
 _LOOK = 0.5
+_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _told(limit: int, runs: Sequence[_Run]) -> Iterator[Figure]:
         f"before: {[round(run.kept(limit, _HALVES - 120, _HALVES), 3) for run in runs]}",
     )
     yield Figure(
-        f"hidden limit {limit}: episodes of 429s until then", max(at_first), unit="episodes", at_most=1
+        f"hidden limit {limit}: episodes of 429s until it halves", max(at_first), unit="episodes", at_most=1
     )
     after = [run.episodes(_HALVES, _END) for run in runs]
     again = [run.found(half, _HALVES, _END) for run in runs]
@@ -141,10 +142,14 @@ async def _read(redis_url: str, works: Sequence[Work], believed: list[list[tuple
 
 
 def _episodes(refused: Sequence[tuple[float, float]]) -> list[float]:
-    """When episodes began, of refused calls by start and end: what started before the first answer belongs to it."""
+    """When episodes began, of refused calls by start and end.
+
+    What started before the pause is of the same one. The pause lasts a second or longer, so that a call which slipped
+    out just after the first refusal (``limiter_pause`` measures those) is no new episode.
+    """
     began: list[float] = []
     for started, ended in sorted(refused, key=lambda each: each[1]):
-        if not began or started > began[-1]:
+        if not began or started > began[-1] + _PAUSE:
             began.append(ended)
     return began
 
