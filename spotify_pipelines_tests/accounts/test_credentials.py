@@ -12,7 +12,13 @@ from sqlalchemy import update
 from spotify_pipelines.accounts.registry import load_app
 from spotify_pipelines.accounts.vault import Vault, new_key
 from spotify_pipelines.spotify.accounting import CallLog
-from spotify_pipelines.spotify.errors import AuthorizationLost, LostReason, SpotifyError, is_transient
+from spotify_pipelines.spotify.errors import (
+    AuthorizationLost,
+    LostReason,
+    QuotaExceeded,
+    SpotifyError,
+    is_transient,
+)
 from spotify_pipelines.store.database import Database, create_database_engine
 from spotify_pipelines.store.tables import Account, Lease
 from spotify_pipelines_tests.accounts.office import CLIENT_ID, HOUR, KEY, SECRET, Office, open_endpoint
@@ -171,10 +177,9 @@ async def test_even_a_living_token_of_a_lost_account_is_not_used(office: Office)
     [
         {"status": 503},
         {"status": 500},
-        {"status": 429, "headers": {"Retry-After": "7200"}},
         {"drop": "before"},
     ],
-    ids=["503", "500", "429", "dropped"],
+    ids=["503", "500", "dropped"],
 )
 async def test_a_server_in_trouble_degrades_and_never_quarantines(
     office: Office, trouble: dict[str, Any]
@@ -191,6 +196,22 @@ async def test_a_server_in_trouble_degrades_and_never_quarantines(
     office.simulator.control.remove_fault(fault)
     await credentials.account_token(anna)
     assert office.account(anna).health == "ok"
+
+
+async def test_a_ban_of_the_accounts_service_degrades_the_account_and_is_obeyed(office: Office) -> None:
+    [anna] = office.connect("anna")
+    office.advance(HOUR)
+    fault = office.simulator.control.add_fault(path="/api/token", status=429, headers={"Retry-After": "7200"})
+    credentials = office.credentials()
+    with pytest.raises(QuotaExceeded):
+        await credentials.account_token(anna)
+    row = office.account(anna)
+    assert (row.health, row.health_reason, row.failures) == ("degraded", "token_failure", 1)
+    office.simulator.control.remove_fault(fault)
+    asked = len(office.simulator.control.ledger())
+    with pytest.raises(QuotaExceeded, match="not sent"):
+        await credentials.account_token(anna)
+    assert len(office.simulator.control.ledger()) == asked
 
 
 async def test_rows_that_were_swapped_are_detected_and_the_tokens_never_sent(office: Office) -> None:

@@ -5,6 +5,7 @@ happened (the simulator's ledger and playlists). What does not: assertions.
 """
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Studio:
     office: Office
     client: SpotifyClient
     clock: "Clock"
+    caller: Caller
     accounts: list[int] = field(default_factory=list)
     runs: int = 0
 
@@ -97,6 +99,8 @@ class Studio:
         """Let time pass, for Spotify and for us."""
         self.office.advance(timedelta(**by))
         self.clock.ahead += timedelta(**by)
+        # Redis goes by its own clock, which can't be moved: what it holds is as good as over.
+        self.caller.limiter = Limiter(self.office.desk.redis, f"{secrets.token_hex(6)}:")
 
     # ── use cases ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,6 +315,6 @@ async def open_studio(
                 )
                 settings = desk.settings.model_copy(update={"account_calls_per_30s": UNLIMITED})
                 client = SpotifyClient(caller, Routes(settings, credentials, apps, clock), apps)
-                yield Studio(office, client, clock, office.connect(*accounts))
+                yield Studio(office, client, clock, caller, office.connect(*accounts))
         finally:
             await credentials.aclose()
