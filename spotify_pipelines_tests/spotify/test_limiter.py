@@ -311,7 +311,7 @@ async def test_without_its_memory_a_learning_limiter_goes_on_cautiously_and_read
         await use(limiter, turn)
         learned = (await limiter._shared.learned("app"))[1]
 
-    assert [entry["event"] for entry in logs] == ["spotify.limit_not_recalled"]
+    assert "spotify.limit_not_recalled" in [entry["event"] for entry in logs]
     assert cautious == pytest.approx(30, abs=2)
     assert learned is not None
     assert (learned.limit, learned.mode) == (900.0, Mode.STEADY)

@@ -188,7 +188,7 @@ class _Windows(RuleBasedStateMachine):
 
 
 _Windows.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=12,
     deadline=None,
     # Shrinking plays a failure a thousand times over.
