@@ -8,13 +8,9 @@ A policy's meaning is its :func:`policy_digest`: the version in the database ris
 
 import hashlib
 import json
-import re
-import zoneinfo
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import time
-from difflib import get_close_matches
-from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,21 +19,49 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    PlainSerializer,
-    Strict,
-    StringConstraints,
-    ValidationError,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from spotify_pipelines.playlists.cycles import CycleError, zone
-from spotify_pipelines.playlists.selection import DEFAULT_RELAXATION, Rule
-from spotify_pipelines.playlists.strict_yaml import Path, read_yaml
+from spotify_pipelines.playlists.contradictions import contradictions
+from spotify_pipelines.playlists.policy_problems import (
+    PolicyError,
+    PolicyProblem,
+    Wrong,
+    line_of,
+    validated,
+    written,
+)
+from spotify_pipelines.playlists.policy_values import (
+    AddedSince,
+    AlbumFactors,
+    AlbumPool,
+    Albums,
+    ArtistFactors,
+    ArtistPool,
+    Artists,
+    Factor,
+    LabelFactors,
+    LabelPool,
+    LocalTime,
+    Market,
+    Names,
+    Number,
+    Pins,
+    Slug,
+    Switch,
+    TagFactors,
+    TagPool,
+    Tracks,
+    Whole,
+    ZoneName,
+    distinct,
+    one_message,
+    refuse,
+)
+from spotify_pipelines.playlists.selection import Rule
+from spotify_pipelines.playlists.strict_yaml import read_yaml
 from spotify_pipelines.playlists.templates import (
     DESCRIPTION_LIMIT,
     NAME_LIMIT,
@@ -46,8 +70,10 @@ from spotify_pipelines.playlists.templates import (
 )
 
 __all__ = [
+    "ArtistCooldown",
     "Caps",
     "Cooldown",
+    "Exclusions",
     "FeatureWindow",
     "FeatureWindows",
     "OrderRule",
@@ -56,6 +82,7 @@ __all__ = [
     "PolicyFile",
     "PolicyProblem",
     "PoolRule",
+    "PopularityWeight",
     "Reshuffle",
     "Weights",
     "Years",
@@ -67,41 +94,8 @@ __all__ = [
 ]
 
 
-# ── values ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _refuse(message: str) -> PydanticCustomError:
-    return PydanticCustomError("policy", "{message}", {"message": message})
-
-
-def _one_message(message: str) -> WrapValidator:
-    """One sentence in place of one complaint for each member of a union."""
-
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise _refuse(message) from error
-
-    return WrapValidator(check)
-
-
-def _local_time(value: Any) -> time:
-    if isinstance(value, time):
-        return value
-    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise _refuse('should be a local time such as "04:30"')
-    return time.fromisoformat(value)
-
-
-def _zone_name(value: str) -> str:
-    try:
-        zone(value)
-    except CycleError as error:
-        close = get_close_matches(value, sorted(zoneinfo.available_timezones()), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise _refuse(f"{error}{hint}") from error
-    return value
+# No more than this, whatever other rules there are: policies that were stored without saying it mean it.
+_RELAXATION: Final = (Rule.COOLDOWN, Rule.ALBUM_CAP, Rule.ARTIST_CAP)
 
 
 def _template(limit: int, *, allow_links: bool) -> AfterValidator:
@@ -110,35 +104,10 @@ def _template(limit: int, *, allow_links: bool) -> AfterValidator:
         try:
             validate_template(value, name, limit=limit, allow_links=allow_links)
         except TemplateError as error:
-            raise _refuse(str(error).removeprefix(f"{name}: ")) from error
+            raise refuse(str(error).removeprefix(f"{name}: ")) from error
         return value
 
     return AfterValidator(check)
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
-    if twice is not None:
-        raise _refuse(f"names {twice} twice")
-    return values
-
-
-Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Switch = Annotated[bool, Strict()]
-Names = Annotated[
-    tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)], ...],
-    Field(min_length=1),
-    AfterValidator(_distinct),
-]
-LocalTime = Annotated[
-    time,
-    BeforeValidator(_local_time),
-    PlainSerializer(lambda value: value.strftime("%H:%M"), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"}),
-]
-ZoneName = Annotated[str, AfterValidator(_zone_name)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 
 
 # ── what a policy says ───────────────────────────────────────────────────────────────────────────────────────
@@ -159,22 +128,37 @@ class Years(_Part):
     @model_validator(mode="after")
     def _in_sequence(self) -> Self:
         if self.first is None and self.last is None:
-            raise _refuse("needs first, last or both")
+            raise refuse("needs first, last or both")
         if self.first is not None and self.last is not None and self.first > self.last:
-            raise _refuse(f"first ({self.first}) is after last ({self.last})")
+            raise refuse(f"first ({self.first}) is after last ({self.last})")
         return self
 
 
 class PoolRule(_Part):
-    """Which tracks of the catalogue a policy draws from; ``all`` is every one."""
+    """Which tracks of the catalogue a policy draws from; ``all`` is every one. All keys that are given must hold.
 
-    artists: Names | None = None
-    """Spotify ids or names of artists; a track is in the pool if it credits one of them."""
-    albums: Names | None = None
-    """Spotify ids of albums."""
+    Of several entries in a list one is enough. What the catalogue does not know of a track (its label in Spotify's
+    development mode, say) lies outside what a key asks for, but unknown playability passes unless told otherwise.
+    """
+
+    artists: ArtistPool | None = None
+    """Artists by name, link or id; a track is in the pool if it credits one of them."""
+    albums: AlbumPool | None = None
+    """Albums by name, link or id."""
+    labels: LabelPool | None = None
+    """Labels by name. Spotify tells labels to some apps only; an unknown label lies outside."""
+    tags: TagPool | None = None
+    """Tags that albums got from you (``albums tag``); one of them is enough."""
     years: Years | None = None
+    """Years of release."""
+    added_since: AddedSince | None = None
+    """A date, or a number of days before today: albums queued from then on (days of the policy's time zone)."""
     explicit: Literal["allow", "exclude", "only"] = "allow"
     """What is not known to be explicit or clean counts as neither."""
+    playable: Literal["unknown_passes", "known"] = "unknown_passes"
+    """A track that Spotify says can't be played is never drawn; ``known``: nor one of which it said nothing."""
+    market: Market | None = None
+    """A country in two capital letters: tracks that are known not to be available there stay out."""
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -192,9 +176,9 @@ class FeatureWindow(_Part):
     @model_validator(mode="after")
     def _in_sequence(self) -> Self:
         if self.min is None and self.max is None:
-            raise _refuse("needs min, max or both")
+            raise refuse("needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise _refuse(f"min ({self.min:g}) is above max ({self.max:g}): no track can pass")
+            raise refuse(f"min ({self.min:g}) is above max ({self.max:g}): no track can pass")
         return self
 
     def admits(self, value: float) -> bool:
@@ -206,7 +190,7 @@ def _between(least: float, most: float, unit: str = "") -> AfterValidator:
     def check(window: FeatureWindow | None) -> FeatureWindow | None:
         bounds = (window.min, window.max) if window else ()
         if any(bound is not None and not least <= bound <= most for bound in bounds):
-            raise _refuse(f"lies between {least:g} and {most:g}{unit}")
+            raise refuse(f"lies between {least:g} and {most:g}{unit}")
         return window
 
     return AfterValidator(check)
@@ -235,34 +219,52 @@ class FeatureWindows(_Part):
         }
 
 
+class Exclusions(_Part):
+    """What is never drawn, whatever the pool."""
+
+    tracks: Tracks = ()
+    """Tracks by link or id."""
+    artists: Artists = ()
+    """Artists by name, link or id; a track that credits one of them stays out, also as a guest."""
+    albums: Albums = ()
+    """Albums by name, link or id."""
+
+
+class PopularityWeight(_Part):
+    """A factor by the popularity of the album (0 to 100), in a straight line between two ends."""
+
+    at_0: Factor = 1.0
+    at_100: Factor = 1.0
+    unknown: Factor = 1.0
+    """Where Spotify did not tell; in development mode that is everywhere."""
+
+
 class Weights(_Part):
-    """How likely each eligible track is; without anything said, all are equally likely."""
+    """How likely each eligible track is; without anything said, all are equally likely.
+
+    All factors that fit a track are multiplied. A factor of 2 doubles its weight, 0 is never drawn.
+    """
 
     freshness: Annotated[Number, Field(ge=0, le=8, multiple_of=0.5)] = 0.0
     """Dial: a track used age days ago has (age / horizon_days) ^ freshness of its chance; 0 switches it off."""
     horizon_days: Annotated[Whole, Field(ge=1, le=3650)] = 90
     """After so many days a used track is as fresh as a new one."""
+    artists: ArtistFactors = Field(default={})
+    """Factors by artist (name, link or id). Each credited artist counts; an id goes before a name."""
+    albums: AlbumFactors = Field(default={})
+    """Factors by album (name, link or id); an id goes before a name."""
+    labels: LabelFactors = Field(default={})
+    """Factors by label."""
+    tags: TagFactors = Field(default={})
+    """Factors by tag; of an album with several tags each counts."""
+    popularity: PopularityWeight | None = None
 
 
-class Cooldown(_Part):
-    """How long a track rests after it was used: so many days, or the next so many draws of the playlist.
-
-    The age of a use is counted from cycle to cycle: in local days between their starts, or in draws in between
-    (so that the last draw's tracks have the age 0). A use in this very cycle has the age 0 as well.
-    """
-
+class _Rest(_Part):
     days: Annotated[Whole, Field(ge=1, le=3650)] | None = None
+    """Local days between the starts of the two cycles."""
     draws: Annotated[Whole, Field(ge=1, le=1000)] | None = None
-    scope: Literal["playlist", "account", "policy", "fleet"] = "playlist"
-    """Whose uses count: this playlist's, all of its account, all of its policy, or all there are."""
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> Self:
-        if (self.days is None) == (self.draws is None):
-            raise _refuse("needs either days or draws" + (", not both" if self.days is not None else ""))
-        if self.draws is not None and self.scope != "playlist":
-            raise _refuse(f"counts draws, which only scope playlist has; give days for scope {self.scope}")
-        return self
+    """Draws of the same playlist."""
 
     @property
     def length(self) -> int:
@@ -270,8 +272,42 @@ class Cooldown(_Part):
         return self.days or self.draws or 0
 
     def holds_back(self, age: int) -> bool:
-        """Whether a track last used so long ago, in the cooldown's own unit, still rests."""
+        """Whether what was last used so long ago, in the cooldown's own unit, still rests."""
         return age < self.length
+
+
+class ArtistCooldown(_Rest):
+    """How long an artist rests: tracks that credit someone who was heard so lately are not drawn."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.days is None) == (self.draws is None):
+            raise refuse("needs either days or draws" + (", not both" if self.days is not None else ""))
+        return self
+
+
+class Cooldown(_Rest):
+    """How long a track rests after it was used: so many days, or the next so many draws of the playlist.
+
+    The age of a use is counted from cycle to cycle: in local days between their starts, or in draws in between
+    (so that the last draw's tracks have the age 0). A use in this very cycle has the age 0 as well.
+    """
+
+    scope: Literal["playlist", "account", "policy", "fleet"] = "playlist"
+    """Whose uses count: this playlist's, all of its account, all of its policy, or all there are."""
+    artist: ArtistCooldown | None = None
+    """How long artists rest; with the same scope, and with or without a rest of the tracks themselves."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if self.days is not None and self.draws is not None:
+            raise refuse("needs either days or draws, not both")
+        if self.days is None and self.draws is None and self.artist is None:
+            raise refuse("needs either days or draws")
+        counts_draws = self.draws is not None or (self.artist is not None and self.artist.draws is not None)
+        if counts_draws and self.scope != "playlist":
+            raise refuse(f"counts draws, which only scope playlist has; give days for scope {self.scope}")
+        return self
 
 
 class Caps(_Part):
@@ -286,9 +322,12 @@ class OrderRule(_Part):
 
     gap: Annotated[
         Literal["best", "half"] | Annotated[Whole, Field(ge=1, le=99)],
-        _one_message("should be best, half or a number of positions from 1 to 99"),
+        one_message("should be best, half or a number of positions from 1 to 99"),
     ] = "half"
     """Least distance between two tracks of one artist: the largest possible, half of that, or a number."""
+    flow: Literal["none", "smooth", "rise", "fall", "wave"] = "none"
+    """What neighbours have to do with each other, as far as the gap leaves room: nothing, small steps in tempo, key
+    and energy, or those along a line that rises, falls or does both."""
 
 
 class Reshuffle(_Part):
@@ -314,11 +353,17 @@ class Policy(_Part):
     features: FeatureWindows = FeatureWindows()
     missing_features: Literal["allow", "exclude"] = "allow"
     """What becomes of a track that lacks a feature that a window asks for."""
+    exclude: Exclusions = Exclusions()
+    pinned: Pins = Field(default={})
+    """Tracks with a fixed position, counted from 1: link or id. One that can't be drawn leaves its position free."""
     weights: Weights = Weights()
     cooldown: Cooldown | None = None
     caps: Caps = Caps()
-    relaxation: Annotated[tuple[Rule, ...], AfterValidator(_distinct)] = DEFAULT_RELAXATION
-    """Rules that may give way where not all can hold, first to last. Others stay, and the playlist is shorter."""
+    relaxation: Annotated[tuple[Rule, ...], AfterValidator(distinct)] = _RELAXATION
+    """Rules that may give way where not all can hold, first to last. Others stay, and the playlist is shorter.
+
+    With an artist cooldown, and nothing said here, artist_cooldown comes first.
+    """
     order: OrderRule = OrderRule()
     name_template: Annotated[str, _template(NAME_LIMIT, allow_links=True)] = "$policy"
     description_template: Annotated[str, _template(DESCRIPTION_LIMIT - 11, allow_links=False)] = (
@@ -328,45 +373,34 @@ class Policy(_Part):
     """Whether Spotify lists it on the account's profile; no access control."""
     reshuffle: Reshuffle = Reshuffle()
     accounts: Annotated[
-        Literal["all"] | Names, _one_message("should be all or a list of different account names or ids")
+        Literal["all"] | Names, one_message("should be all or a list of different account names or ids")
     ] = "all"
     playlists_per_account: Annotated[Whole, Field(ge=1, le=100)] = 1
     on_missing: Literal["recreate", "leave"] = "recreate"
     """What happens after the owner deletes the playlist on Spotify."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _artists_rest_gives_way_first(cls, value: Any) -> Any:
+        # A value and not the default: it is part of the meaning of policies that have an artist cooldown only.
+        if isinstance(value, Mapping) and "relaxation" not in value:
+            cooldown = value.get("cooldown")
+            if isinstance(cooldown, Mapping) and cooldown.get("artist") is not None:
+                return {**value, "relaxation": [Rule.ARTIST_COOLDOWN.value, *_RELAXATION]}
+        return value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if found := list(contradictions(self)):
+            message = "; ".join(f"{'.'.join(path)}: {told}" for path, told in found)
+            raise PydanticCustomError("contradictions", "{message}", {"message": message, "found": found})
+        return self
 
 
 class PolicyFile(_Part):
     """All policies that should be in force."""
 
     policies: Annotated[tuple[Policy, ...], Field(min_length=1)]
-
-
-# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyProblem:
-    """One thing that is wrong: the key's path (``policies[0].cooldown.days``), its line if known, and what."""
-
-    path: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        where = f"line {self.line}: " if self.line is not None else ""
-        return f"{where}{self.path + ': ' if self.path else ''}{self.message}"
-
-
-class PolicyError(ValueError):
-    """A policy file that can't be taken; the text lists every problem with its place."""
-
-    def __init__(self, source: str, problems: Iterable[PolicyProblem]) -> None:
-        self.problems = tuple(sorted(set(problems), key=lambda p: (p.line or 0, p.path, p.message)))
-        if len(self.problems) == 1:
-            super().__init__(f"{source}: {self.problems[0]}")
-        else:
-            listed = "".join(f"\n  {problem}" for problem in self.problems)
-            super().__init__(f"{source}: {len(self.problems)} problems{listed}")
 
 
 def parse_policies(text: str | bytes, source: str) -> PolicyFile:
@@ -376,7 +410,7 @@ def parse_policies(text: str | bytes, source: str) -> PolicyFile:
     for an unknown key, what was probably meant.
     """
     document = read_yaml(text)
-    problems = [PolicyProblem(_written(p.path), p.line, p.message) for p in document.problems]
+    problems = [PolicyProblem(written(p.path), p.line, p.message) for p in document.problems]
     if document.value is None:
         raise PolicyError(
             source, problems or [PolicyProblem("", None, "is empty; it needs the key policies")]
@@ -384,10 +418,10 @@ def parse_policies(text: str | bytes, source: str) -> PolicyFile:
     if not isinstance(document.value, dict):
         raise PolicyError(source, [PolicyProblem("", 1, "should be a mapping with the key policies")])
     unreadable = {problem.path for problem in document.problems}
-    wrong, file = _validated(PolicyFile, document.value)
+    wrong, file = validated(PolicyFile, document.value)
     wrong += _named_twice(document.value)
     problems += [
-        PolicyProblem(_written(path), _line(document.lines, path), message)
+        PolicyProblem(written(path), line_of(document.lines, path), message)
         for path, message in wrong
         if path not in unreadable
     ]
@@ -398,10 +432,10 @@ def parse_policies(text: str | bytes, source: str) -> PolicyFile:
 
 def policy_from_json(definition: Mapping[str, Any]) -> Policy:
     """A policy from :func:`policy_to_json`; raises :class:`PolicyError` like a file would."""
-    wrong, policy = _validated(Policy, dict(definition))
+    wrong, policy = validated(Policy, definition)
     if policy is None:
         name = str(definition.get("name", "policy"))
-        raise PolicyError(name, [PolicyProblem(_written(path), None, message) for path, message in wrong])
+        raise PolicyError(name, [PolicyProblem(written(path), None, message) for path, message in wrong])
     return policy
 
 
@@ -426,81 +460,11 @@ def policies_json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Playlist policies"}
 
 
-_Wrong = tuple[Path, str]
-# What pydantic says in terms of Python, in terms of YAML.
-_PLAINLY: Final = {
-    "missing": "is missing",
-    "model_type": "should be a mapping",
-    "tuple_type": "should be a list",
-    "too_short": "should not be empty",
-    "string_type": "should be a text",
-    "string_pattern_mismatch": "should be small letters and digits with single dashes between them",
-    "int_type": "should be a whole number",
-    "int_from_float": "should be a whole number",
-    "float_type": "should be a number",
-    "bool_type": "should be true or false",
-}
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-def _validated(model: type[_Model], value: dict[str, Any]) -> tuple[list[_Wrong], _Model | None]:
-    try:
-        return [], model.model_validate(value)
-    except ValidationError as error:
-        # A list whose members are all wrong also counts as empty, which helps nobody.
-        details = (
-            detail for detail in error.errors() if detail["type"] != "too_short" or not detail["input"]
-        )
-        return [_told(model, dict(detail)) for detail in details], None
-
-
-def _told(model: type[BaseModel], detail: dict[str, Any]) -> _Wrong:
-    """Path and sentence for one of pydantic's complaints."""
-    path = tuple(detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return path, _unknown_key(str(path[-1]), _keys_at(model, path[:-1]))
-    if detail["type"] == "policy":
-        return path, detail["msg"]
-    message = _PLAINLY.get(detail["type"], detail["msg"].replace("Input should", "should"))
-    message = message.replace("greater than or equal to", "at least").replace(
-        "less than or equal to", "at most"
-    )
-    if detail["type"] == "missing":
-        return path, message
-    given = detail["input"]
-    if isinstance(given, str | int | float | None):
-        message += f", got {json.dumps(given, ensure_ascii=False)[:60]}"
-    return path, message
-
-
-def _unknown_key(key: str, known: Collection[str]) -> str:
-    close = get_close_matches(key.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-    return f"unknown key; {hint}"
-
-
-def _keys_at(model: type[BaseModel], path: Path) -> list[str]:
-    """The keys that the model at ``path`` knows."""
-    for key in path:
-        if isinstance(key, str):
-            inner = _model_in(model.model_fields[key].annotation)
-            if inner is None:
-                return []
-            model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
-
-
-def _named_twice(value: dict[str, Any]) -> list[_Wrong]:
+def _named_twice(value: Mapping[str, Any]) -> list[Wrong]:
     """Complaints about policies that bear the name of an earlier one."""
     policies = value.get("policies")
     first: dict[str, int] = {}
-    wrong: list[_Wrong] = []
+    wrong: list[Wrong] = []
     for place, policy in enumerate(policies if isinstance(policies, list) else []):
         name = policy.get("name") if isinstance(policy, dict) else None
         if isinstance(name, str) and first.setdefault(name, place) != place:
@@ -508,12 +472,3 @@ def _named_twice(value: dict[str, Any]) -> list[_Wrong]:
                 (("policies", place, "name"), f"{name} is the name of policies[{first[name]}] already")
             )
     return wrong
-
-
-def _written(path: Path) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
-
-
-def _line(lines: Mapping[Path, int], path: Path) -> int | None:
-    """The line of a key, or of the nearest thing around a missing one."""
-    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)

@@ -57,6 +57,7 @@ _NOTES: Final = 25
 class Rule(StrEnum):
     """A rule that may give way; size is what remains when none may."""
 
+    ARTIST_COOLDOWN = "artist_cooldown"
     COOLDOWN = "cooldown"
     ALBUM_CAP = "album_cap"
     ARTIST_CAP = "artist_cap"
@@ -401,6 +402,7 @@ class _Draw:
         ages = self._ages(live)
         while self.lacking:
             amounts = {
+                Rule.ARTIST_COOLDOWN: np.zeros(len(live), dtype=np.int64),
                 Rule.COOLDOWN: np.where(ages < 0, 0, np.maximum(self.cooldown - ages, 1)),
                 Rule.ALBUM_CAP: self._beyond_album_cap(live),
                 Rule.ARTIST_CAP: self._beyond_artist_cap(live),

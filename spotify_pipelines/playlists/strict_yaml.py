@@ -5,7 +5,7 @@ what they mean (``policies``).
 
 Refused, with the line: more than one document, aliases (which can blow a small file up), keys given twice, tags
 that build objects, deep nesting, large files. Plain scalars follow YAML 1.2's core schema, where ``12:30`` is a
-text and not 750, and ``no`` is not false.
+text and not 750, and ``no`` is not false. A key that is a whole number is taken as the text of its digits.
 """
 
 import math
@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 16
 _MAX_DIGITS: Final = 30
 
 _TAG: Final = "tag:yaml.org,2002:"
+_KEYS: Final = (f"{_TAG}str", f"{_TAG}int")
 _BOOLEANS: Final = {"true": True, "false": False}
 
 Path = tuple[str | int, ...]
@@ -131,8 +132,9 @@ class _Reading:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
-                self._problem(key_node, path, "has a key that is not a text")
+            # A position such as 1 is a key like any other text.
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _KEYS:
+                self._problem(key_node, path, "has a key that is neither a text nor a whole number")
                 continue
             key = key_node.value
             here = (*path, key)

@@ -86,7 +86,7 @@ def test_plain_yaml_values_mean_what_they_look_like() -> None:
         ("coldown: {days: 3}", "coldown", "unknown key; did you mean cooldown?"),
         ("caps: {artits: 3}", "caps.artits", "unknown key; did you mean artist?"),
         ("features: {energi: {min: 0.1}}", "features.energi", "unknown key; did you mean energy?"),
-        ("order: {xyz: 3}", "order.xyz", "unknown key; known here: gap"),
+        ("order: {xyz: 3}", "order.xyz", "unknown key; known here: gap, flow"),
         ("cooldown: {days: 0}", "cooldown.days", "should be at least 1, got 0"),
         ("cooldown: {scope: playlist}", "cooldown", "needs either days or draws"),
         ("cooldown: {days: 3, draws: 2}", "cooldown", "needs either days or draws, not both"),
@@ -129,7 +129,7 @@ def test_plain_yaml_values_mean_what_they_look_like() -> None:
         (
             "relaxation: [size]",
             "relaxation[0]",
-            "should be 'cooldown', 'album_cap' or 'artist_cap', got \"size\"",
+            "should be 'artist_cooldown', 'cooldown', 'album_cap' or 'artist_cap', got \"size\"",
         ),
         ("order: {gap: wide}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
         ("order: {gap: 0}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
@@ -151,7 +151,7 @@ def test_plain_yaml_values_mean_what_they_look_like() -> None:
         ("accounts: [a, a]", "accounts", "should be all or a list of different account names or ids"),
         ("size: 3\nsize: 4", "size", "is given twice, first on line 3"),
         ("size: !!binary abcd", "size", "'abcd' is not a value that is taken here"),
-        ("3: 4", "", "has a key that is not a text"),
+        ("[3]: 4", "", "has a key that is neither a text nor a whole number"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(body: str, path: str, message: str) -> None:
