@@ -60,7 +60,7 @@ from spotify_pipelines.playlists.policy_values import (
     one_message,
     refuse,
 )
-from spotify_pipelines.playlists.selection import Rule
+from spotify_pipelines.playlists.rules import Rule
 from spotify_pipelines.playlists.strict_yaml import read_yaml
 from spotify_pipelines.playlists.templates import (
     DESCRIPTION_LIMIT,

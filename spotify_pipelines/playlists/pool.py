@@ -10,7 +10,7 @@ from typing import Final
 
 from spotify_pipelines.playlists.eligibility import TrackFacts, why_outside
 from spotify_pipelines.playlists.policies import Policy
-from spotify_pipelines.playlists.selection import Pool, PoolTrack
+from spotify_pipelines.playlists.track_pool import Pool, PoolTrack
 from spotify_pipelines.store.columns import CatalogueColumns, read_catalogue
 from spotify_pipelines.store.database import Database
 
@@ -35,18 +35,13 @@ class PolicyPool:
 
     def credits(self, track_id: str) -> tuple[str, ...]:
         """Ids of the artists that a track of the pool credits."""
-        pool = self.tracks
-        index = pool.find(track_id)
-        if index is None:
-            return ()
-        return tuple(pool.artist_ids[i] for i in pool.credits[pool.offsets[index] : pool.offsets[index + 1]])
+        index = self.tracks.find(track_id)
+        return () if index is None else self.tracks.artists_of(index)
 
     def album(self, track_id: str) -> str | None:
         """Id of a track's album."""
         index = self.tracks.find(track_id)
-        if index is None or self.tracks.albums[index] < 0:
-            return None
-        return self.tracks.album_ids[int(self.tracks.albums[index])]
+        return None if index is None else self.tracks.album_of(index)
 
     def artist_name(self, artist_id: str) -> str:
         """An artist's name, or the id where it is unknown."""

@@ -1,202 +1,106 @@
-"""Which tracks go into a playlist: a weighted draw without replacement under cooldown and caps.
+"""Which tracks go into a playlist: a weighted draw without replacement under cooldowns and caps.
 
-What belongs here: the pool as columns, the draw, and how rules give way when they can't all hold. What does
-not: deciding which tracks are in the pool (``policies``, use cases) or in what order they play (``order``).
+What belongs here: the stages of a draw, and what comes out of it. What does not: the account of what is chosen
+(``filling``), swaps (``repair``), the tracks as columns (``track_pool``), in what order they play (``order``).
 
 Draw by draw, each admissible track comes with a chance in proportion to its weight: the distribution of
 Efraimidis & Spirakis (2006), here from one cumulative sum of integer weights that all playlists of a policy
 share, with rejection, so that it is exact, cheap per playlist and the same bits everywhere.
 """
 
-import hashlib
 import math
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
-from itertools import combinations, count
-from typing import Final, Self
+from itertools import count
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spotify_pipelines.playlists.filling import Filling
 from spotify_pipelines.playlists.randomness import BitSource, derive_seed, word_block
+from spotify_pipelines.playlists.repair import Repair
+from spotify_pipelines.playlists.rules import CAPS, DEFAULT_RELAXATION, RESTS, Limits, Relaxation, Rule
+from spotify_pipelines.playlists.track_pool import Pool
 
 __all__ = [
     "ALGORITHM_VERSION",
-    "DEFAULT_RELAXATION",
     "FULL_FACTOR",
-    "Breach",
     "Pick",
-    "Pool",
-    "PoolError",
-    "PoolTrack",
     "Rejection",
-    "Relaxation",
-    "Rule",
+    "Reserve",
     "Selection",
     "freshness_factor",
     "select",
 ]
 
-ALGORITHM_VERSION: Final = 1
+ALGORITHM_VERSION: Final = 2
 """Rises whenever the same seed and inputs would give other tracks; batch and rebuild limit are part of it."""
 
 FULL_FACTOR: Final = 1 << 32
 """A freshness factor of 1: the weight counts in full."""
 
-_LARGEST_WEIGHT: Final = 1 << 32
 _BATCH: Final = 96
 _REJECTIONS_BEFORE_REBUILD: Final = 400
-_SWAP_TRIES: Final = 50
 _NOTES: Final = 25
+# Amounts are far below it, so that a track that breaks a later rule of the sequence costs more than any
+# that breaks earlier ones only.
+_NEXT_RULE: Final = 1_000_000
 
-
-class Rule(StrEnum):
-    """A rule that may give way; size is what remains when none may."""
-
-    ARTIST_COOLDOWN = "artist_cooldown"
-    COOLDOWN = "cooldown"
-    ALBUM_CAP = "album_cap"
-    ARTIST_CAP = "artist_cap"
-
-
-# An artist or an album with a cap: the rule, and its position in the pool's names.
-_Group = tuple[Rule, int]
-
-DEFAULT_RELAXATION: Final = (Rule.COOLDOWN, Rule.ALBUM_CAP, Rule.ARTIST_CAP)
-
-
-class PoolError(ValueError):
-    """A track of the pool can't be drawn from; the text names it and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolTrack:
-    """A track that a policy may draw: every artist it credits, its album, and a weight ≥ 0 (0 = never)."""
-
-    track_id: str
-    artists: tuple[str, ...]
-    album: str | None = None
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pool:
-    """The tracks of a policy as columns, sorted by track id, shared by all its playlists.
-
-    ``weights`` are integers in proportion to the given ones, the largest 2^32; ``cumulative`` is their running
-    sum. ``credits[offsets[i]:offsets[i + 1]]`` are the artists of track i, ``albums[i]`` its album (−1: none),
-    both as positions in ``artist_ids`` and ``album_ids``.
-    """
-
-    track_ids: tuple[str, ...]
-    weights: NDArray[np.int64]
-    cumulative: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    credits: NDArray[np.int64]
-    albums: NDArray[np.int64]
-    artist_ids: tuple[str, ...]
-    album_ids: tuple[str, ...]
-
-    @classmethod
-    def build(cls, tracks: Iterable[PoolTrack]) -> Self:
-        """Columns from ``tracks``, in any sequence.
-
-        A track that comes twice with the same content counts once. Raises :class:`PoolError` for one that
-        comes twice with different content, and for a weight that is negative, infinite or not a number.
-        """
-        rows: dict[str, PoolTrack] = {}
-        for track in tracks:
-            known = rows.setdefault(track.track_id, track)
-            if not (math.isfinite(track.weight) and track.weight >= 0):
-                raise PoolError(
-                    f"track {track.track_id} has the weight {track.weight}; a weight is finite and 0 or more"
-                )
-            if known != track:
-                raise PoolError(f"track {track.track_id} is in the pool twice, with different content")
-        ordered = [rows[track_id] for track_id in sorted(rows)]
-        credits_ = [sorted(set(track.artists)) for track in ordered]
-        artist_ids, credit_column = _numbered(artist for names in credits_ for artist in names)
-        album_ids, album_column = _numbered(track.album for track in ordered)
-        weights = _quantized(np.array([track.weight for track in ordered], dtype=np.float64))
-        return cls(
-            track_ids=tuple(track.track_id for track in ordered),
-            weights=weights,
-            cumulative=np.cumsum(weights),
-            offsets=np.cumsum([0, *map(len, credits_)], dtype=np.int64),
-            credits=credit_column,
-            albums=album_column,
-            artist_ids=artist_ids,
-            album_ids=album_ids,
-        )
-
-    def __len__(self) -> int:
-        return len(self.track_ids)
-
-    def find(self, track_id: str) -> int | None:
-        """The position of a track, or None."""
-        index = bisect_left(self.track_ids, track_id)
-        return index if index < len(self) and self.track_ids[index] == track_id else None
-
-    def digest(self) -> str:
-        """SHA-256 over everything that a draw depends on, to be stored beside the seed."""
-        digest = hashlib.sha256()
-        for names in (self.track_ids, self.artist_ids, self.album_ids):
-            digest.update(derive_seed(*names))
-        for column in (self.weights, self.offsets, self.credits, self.albums):
-            digest.update(column.astype("<i8").tobytes())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """One rule that a track breaks, and by how much: units of cooldown missing, or tracks beyond the cap."""
-
-    rule: Rule
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Relaxation:
-    """Why a track is there although it breaks rules: ``rule`` gave way last; ``breaches`` are all it breaks."""
-
-    rule: Rule
-    breaches: tuple[Breach, ...]
-    reason: str
+Column = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A drawn track: its rank in the draw (0 came first), why it is there, and what gave way for it."""
+    """A chosen track: its rank in the draw (0 came first), why it is there, and what gave way for it.
+
+    ``weight`` is its chance against the weightiest track of the pool, freshness included (0 to 1).
+    """
 
     track_id: str
     why: str
     relaxation: Relaxation | None
     rank: int
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A track that came up in the draw and was refused, and why (the first few are noted, each once)."""
+    """A track that was refused, and why."""
 
     track_id: str
     why: str
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """A track that would come next, should a chosen one be lost.
+
+    ``replaces`` are the chosen tracks whose place it can take without breaking a rule; None: any of them, also
+    together with the reserve tracks before it.
+    """
+
+    track_id: str
+    replaces: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """What was drawn, in the sequence of the draw; ``shortfall`` is how many tracks the size lacks."""
+    """What was chosen, in the sequence of the draw; ``shortfall`` is how many tracks the size lacks.
+
+    ``rejections`` are the first few tracks that came up in the draw and were refused, each once; ``left_out``
+    the pinned tracks that could not come.
+    """
 
     picks: tuple[Pick, ...]
     shortfall: int
     rejections: tuple[Rejection, ...]
+    reserve: tuple[Reserve, ...]
+    left_out: tuple[Rejection, ...]
 
     @property
     def track_ids(self) -> tuple[str, ...]:
-        """The drawn tracks, in the sequence of the draw."""
+        """The chosen tracks, in the sequence of the draw."""
         return tuple(pick.track_id for pick in self.picks)
 
     @property
@@ -225,305 +129,208 @@ def select(
     *,
     size: int,
     seed: bytes,
-    artist_cap: int | None = None,
-    album_cap: int | None = None,
-    cooldown: int = 0,
+    limits: Limits = Limits(),  # noqa: B008  (frozen)
     resting: Mapping[str, int] | None = None,
+    resting_artists: Mapping[str, int] | None = None,
     freshness: Mapping[str, int] | None = None,
     blocked: Collection[str] = frozenset(),
+    pinned: Sequence[str] = (),
+    reserve: int = 0,
     relaxation: Sequence[Rule] = DEFAULT_RELAXATION,
 ) -> Selection:
-    """Draw ``size`` tracks of ``pool``.
+    """Choose ``size`` tracks of ``pool``. The result depends on the pool's content, the values and the seed only.
 
-    ``resting`` are the tracks whose cooldown is not over: track id → age of the last use, in the unit of
-    ``cooldown`` (its length). ``freshness`` maps recently used tracks to a factor out of 2^32
-    (:func:`freshness_factor`). ``blocked`` tracks never come. The caps count over all credited artists.
+    Args:
+        pool: what there is; a track of weight 0 comes only if it is pinned.
+        size: how many tracks.
+        seed: names the draw.
+        limits: caps (over all credited artists) and the lengths of the cooldowns.
+        resting: tracks whose cooldown is not over: id → age of the last use, in the cooldown's unit.
+        resting_artists: the same for artists.
+        freshness: recently used tracks → a factor out of 2^32 (:func:`freshness_factor`).
+        blocked: tracks that never come.
+        pinned: tracks that come first of all and fill caps; those that are not in the pool are left out.
+        reserve: how many tracks to name beyond those chosen.
+        relaxation: the rules that may give way, first to last.
 
-    Where fewer than ``size`` tracks obey all rules, one track is first swapped for two where that is possible;
-    then the rules of ``relaxation`` give way in that sequence, as little as possible, the oldest use first, each
-    time noted on the track. With one artist per track, and albums by one artist, no selection has more tracks
-    that obey all rules; with several credits that is a packing problem, and swaps come close. The result
-    depends on the pool's content and the seed only.
+    Where fewer than ``size`` tracks obey all rules, tracks are first swapped so that more of them fit; then the
+    rules of ``relaxation`` give way in that sequence, as little as possible, the oldest use first, each time noted
+    on the track. With one artist per track, and albums by one artist, no selection has more tracks that obey all
+    rules, nor breaks cooldowns by less in sum; with several credits that is a packing problem, where small pools
+    are searched to the end, and large ones come close.
     """
-    for name, value, least in (("size", size, 0), ("artist_cap", artist_cap, 1), ("album_cap", album_cap, 1)):
-        if value is not None and value < least:
-            raise ValueError(f"{name} is at least {least}, got {value}")
+    if size < 0:
+        raise ValueError(f"size is at least 0, got {size}")
     draw = _Draw(
-        pool,
+        Filling(
+            pool,
+            limits,
+            resting=resting or {},
+            resting_artists=resting_artists or {},
+            blocked=frozenset(blocked),
+        ),
         size=size,
         seed=derive_seed("selection", ALGORITHM_VERSION, seed),
-        caps={Rule.ARTIST_CAP: artist_cap, Rule.ALBUM_CAP: album_cap},
-        cooldown=cooldown,
-        resting=resting or {},
         freshness=freshness or {},
-        blocked=frozenset(blocked),
     )
-    draw.by_weight()
-    draw.swap_one_for_two()
-    draw.relax(tuple(relaxation))
-    return draw.selection()
+    draw.pin(pinned)
+    draw.by_weight(reserve)
+    draw.let_give_way(tuple(relaxation))
+    draw.fill_reserve(reserve)
+    return draw.selection(tuple(relaxation))
 
 
 class _Draw:
-    """One selection in the making: what is chosen, how full artists and albums are, and the moves."""
+    """One selection in the making: its stages."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        *,
-        size: int,
-        seed: bytes,
-        caps: Mapping[Rule, int | None],
-        cooldown: int,
-        resting: Mapping[str, int],
-        freshness: Mapping[str, int],
-        blocked: frozenset[str],
-    ) -> None:
-        self.pool = pool
+    def __init__(self, filling: Filling, *, size: int, seed: bytes, freshness: Mapping[str, int]) -> None:
+        self.filling = filling
+        self.pool = filling.pool
         self.size = size
         self.seed = seed
         self.bits = BitSource(derive_seed("repair and relaxation", seed))
-        self.artist_cap = caps[Rule.ARTIST_CAP]
-        self.album_cap = caps[Rule.ALBUM_CAP]
-        self.cooldown = cooldown
-        self.resting = resting
         self.freshness = freshness
-        self.blocked = blocked
-        self.picks: dict[int, tuple[str, Relaxation | None]] = {}
-        self.artists: Counter[int] = Counter()
-        self.albums: Counter[int] = Counter()
         self.rejections: dict[int, str] = {}
+        self.left_out: list[Rejection] = []
+        self.reserve: list[Reserve] = []
 
     @property
     def lacking(self) -> int:
-        return self.size - len(self.picks)
+        return self.size - len(self.filling.chosen)
 
-    def selection(self) -> Selection:
-        ids = self.pool.track_ids
+    # ── the stages ───────────────────────────────────────────────────────────────────────────────────────
+
+    def pin(self, track_ids: Sequence[str]) -> None:
+        """Tracks that the policy names; they come whatever they break, as long as they exist."""
+        for track_id in dict.fromkeys(track_ids):
+            index = self.pool.find(track_id)
+            if index is None:
+                self.left_out.append(Rejection(track_id, "pinned, but not in the catalogue or not playable"))
+            elif track_id in self.filling.blocked:
+                self.left_out.append(Rejection(track_id, "pinned, but excluded"))
+            elif not self.lacking:
+                self.left_out.append(Rejection(track_id, "pinned beyond the size"))
+            else:
+                self.filling.pinned.add(index)
+                self.filling.take(index, "pinned")
+
+    def by_weight(self, beyond: int) -> None:
+        """The draw proper: in proportion to the weights among the tracks that obey every rule.
+
+        It goes on for ``beyond`` more tracks, which become the reserve: they fit with all that is chosen.
+        """
+        drawn: list[int] = []
+        wanted = self.lacking + beyond if self.lacking else 0
+        for index in self._drawn(wanted):
+            self.filling.take(index, "drawn by weight")
+            drawn.append(index)
+            if len(drawn) == wanted:
+                break
+        for index in reversed(drawn[wanted - beyond :]):
+            self.filling.put_back(index)
+        self.reserve = [Reserve(self.pool.track_ids[index], None) for index in drawn[wanted - beyond :]]
+
+    def let_give_way(self, sequence: tuple[Rule, ...]) -> None:
+        """No rule at first, then the first, the first two, …: fill up, then make room, until nothing lacks."""
+        for end in range(len(sequence) + 1):
+            if not self.lacking:
+                break
+            soft = sequence[:end]
+            if soft:
+                self._fill_up(soft)
+            if self.lacking:
+                self._make_room(soft)
+        self._cheapen(sequence)
+
+    def fill_reserve(self, wanted: int) -> None:
+        """Where too few tracks fit anyhow: those that obey every rule in the place of certain chosen ones."""
+        lacking = wanted - len(self.reserve)
+        if lacking <= 0 or not self.filling.chosen:
+            return
+        filling = self.filling
+        rested = filling.live()
+        for rule in RESTS:
+            rested = rested[filling.amounts(rule, rested) == 0]
+        taken = {self.pool.find(each.track_id) for each in self.reserve}
+        places: dict[int, tuple[str, ...]] = {}
+        chosen = {
+            index: set(filling.groups(index)) for index in filling.chosen if index not in filling.pinned
+        }
+        for alike in filling.alike(rested):
+            tight = {group: filling.room(group) for group in filling.full_groups(alike[0])}
+            replaced = [
+                index
+                for index, groups in chosen.items()
+                if all(room == 0 and group in groups for group, room in tight.items())
+            ]
+            if replaced:
+                names = tuple(self.pool.track_ids[index] for index in replaced)
+                places |= {index: names for index in alike if index not in taken}
+        left = np.array(sorted(places), dtype=np.int64)
+        while len(left) and lacking:
+            index = self._one_of(left)
+            left = left[left != index]
+            lacking -= 1
+            self.reserve.append(Reserve(self.pool.track_ids[index], places[index]))
+
+    def selection(self, sequence: tuple[Rule, ...]) -> Selection:
+        """What came out; the rules gave way in ``sequence``."""
+        filling, ids = self.filling, self.pool.track_ids
+        relaxations = self._relaxations(sequence)
         return Selection(
             picks=tuple(
-                Pick(track_id=ids[index], why=why, relaxation=relaxation, rank=rank)
-                for rank, (index, (why, relaxation)) in enumerate(self.picks.items())
+                Pick(ids[index], why, relaxations.get(index), rank, self._share(index))
+                for rank, (index, why) in enumerate(filling.chosen.items())
             ),
             shortfall=self.lacking,
             rejections=tuple(
                 Rejection(ids[index], why)
                 for index, why in self.rejections.items()
-                if index not in self.picks
+                if index not in filling.chosen
             )[:_NOTES],
+            reserve=tuple(self.reserve),
+            left_out=tuple(self.left_out),
         )
 
-    # ── the moves ────────────────────────────────────────────────────────────────────────────────────────
+    def _relaxations(self, sequence: tuple[Rule, ...]) -> dict[int, Relaxation]:
+        filling = self.filling
+        breaches = filling.breaches()
+        reason = f"only {len(filling.chosen) - len(breaches)} of the {self.size} tracks could obey every rule"
+        found = {}
+        for index, broken in breaches.items():
+            # A pinned track may break a rule that is not in the sequence.
+            ordered = tuple(sorted(broken, key=lambda breach: (*sequence, breach.rule).index(breach.rule)))
+            why = "pinned by the policy" if index in filling.pinned else reason
+            found[index] = Relaxation(ordered[-1].rule, ordered, why)
+        return found
 
-    def take(self, index: int, why: str, relaxation: Relaxation | None = None) -> None:
-        self.picks[index] = (why, relaxation)
-        self.artists.update(self._credits(index))
-        self.albums[int(self.pool.albums[index])] += 1
+    # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def put_back(self, index: int) -> None:
-        del self.picks[index]
-        self.artists.subtract(self._credits(index))
-        self.albums[int(self.pool.albums[index])] -= 1
-
-    def by_weight(self) -> None:
-        """The draw proper: in proportion to the weights among the tracks that obey every rule."""
+    def _drawn(self, wanted: int) -> Iterator[int]:
+        """Tracks that obey every rule, one by one by weight; each has to be taken before the next is asked for."""
+        filling = self.filling
         urn = _Urn(None, self.pool.cumulative, self.freshness)
         rejected = 0
         for block in count():
-            if not self.lacking or not urn.total:
+            if not wanted or not urn.total:
                 return
             for index, chance in urn.draw(word_block(self.seed, block, 2 * _BATCH)):
-                refusal = self._refusal(index)
+                refusal = filling.refusal(index)
                 if refusal is None and chance >= urn.factors.get(self.pool.track_ids[index], FULL_FACTOR):
                     refusal = "used recently: passed over by its freshness"
                 if refusal is None:
-                    self.take(index, "drawn by weight")
-                    if not self.lacking:
-                        return
+                    yield index
                 else:
                     rejected += 1
-                    if index not in self.picks:
+                    if index not in filling.chosen:
                         self.rejections.setdefault(index, refusal)
             if rejected > _REJECTIONS_BEFORE_REBUILD:
                 # Most of what comes up is refused by now. Drawing from what is left is just as exact.
-                left = self._admissible()
+                left = filling.admissible()
                 urn = _Urn(left, np.cumsum(self._weights(left)), {})
                 rejected = 0
 
-    def swap_one_for_two(self) -> None:
-        """Where tracks with several credits, or albums across artists, block each other: one out, two in."""
-        if self.album_cap is None and not (np.diff(self.pool.offsets) > 1).any():
-            return
-        while self.lacking:
-            chosen = list(self.picks)
-            self.bits.shuffle(chosen)
-            if not any(self._swap_out(index) for index in chosen):
-                return
-            while self.lacking and len(left := self._admissible()):
-                self.take(self._one_of(left), "drawn by weight after a swap")
-
-    def _swap_out(self, index: int) -> bool:
-        """Replace one chosen track by two, if it alone keeps two others out; False if nothing changed."""
-        full = self._full_groups(index)
-        if len(full) < 2:
-            # Whatever it keeps out needs that one place, and two can't have it.
-            return False
-        before = dict(self.picks)
-        self.put_back(index)
-        kept_out: dict[frozenset[_Group], list[int]] = {}
-        for other in self._admissible().tolist():
-            if other != index:
-                kept_out.setdefault(full.intersection(self._groups(other)), []).append(other)
-        for ones, others in combinations(kept_out, 2):
-            if ones.isdisjoint(others) and self._take_two(kept_out[ones], kept_out[others]):
-                return True
-        self.take(index, *before[index])
-        self.picks = before
-        return False
-
-    def _take_two(self, ones: list[int], others: list[int]) -> bool:
-        for candidates in (ones, others):
-            self.bits.shuffle(candidates)
-        for one in ones[:_SWAP_TRIES]:
-            self.take(one, "swapped in: two for one")
-            other = next((o for o in others[:_SWAP_TRIES] if self._refusal(o) is None), None)
-            if other is not None:
-                self.take(other, "swapped in: two for one")
-                return True
-            self.put_back(one)
-        return False
-
-    def relax(self, sequence: tuple[Rule, ...]) -> None:
-        """Let the first rule give way, then the first two, …: each track breaks the later ones least."""
-        if not self.lacking:
-            return
-        reason = f"only {len(self.picks)} of the {self.size} tracks could obey every rule"
-        live = self._live()
-        ages = self._ages(live)
-        while self.lacking:
-            amounts = {
-                Rule.ARTIST_COOLDOWN: np.zeros(len(live), dtype=np.int64),
-                Rule.COOLDOWN: np.where(ages < 0, 0, np.maximum(self.cooldown - ages, 1)),
-                Rule.ALBUM_CAP: self._beyond_album_cap(live),
-                Rule.ARTIST_CAP: self._beyond_artist_cap(live),
-            }
-            candidates = _least_breaching(amounts, sequence)
-            if not len(candidates):
-                return
-            index = self._one_of(live[candidates])
-            place = int(np.searchsorted(live, index))
-            breaches = tuple(
-                Breach(rule, int(amounts[rule][place])) for rule in sequence if amounts[rule][place]
-            )
-            self.take(
-                index,
-                "taken by relaxation",
-                Relaxation(rule=breaches[-1].rule, breaches=breaches, reason=reason),
-            )
-            live, ages = np.delete(live, place), np.delete(ages, place)
-
-    # ── what is allowed ──────────────────────────────────────────────────────────────────────────────────
-
-    def _credits(self, index: int) -> list[int]:
-        credits_: list[int] = self.pool.credits[
-            self.pool.offsets[index] : self.pool.offsets[index + 1]
-        ].tolist()
-        return credits_
-
-    def _refusal(self, index: int) -> str | None:
-        """Why a track may not be taken now; None if it may."""
-        track_id = self.pool.track_ids[index]
-        if index in self.picks:
-            return "chosen already"
-        if track_id in self.blocked:
-            return "excluded"
-        if track_id in self.resting:
-            return f"in cooldown: last used {self.resting[track_id]} of {self.cooldown} ago"
-        if self.artist_cap is not None:
-            for artist in self._credits(index):
-                if self.artists[artist] >= self.artist_cap:
-                    return f"artist {self.pool.artist_ids[artist]} is full: {self.artist_cap} tracks"
-        album = int(self.pool.albums[index])
-        if self.album_cap is not None and album >= 0 and self.albums[album] >= self.album_cap:
-            return f"album {self.pool.album_ids[album]} is full: {self.album_cap} tracks"
-        return None
-
-    def _groups(self, index: int) -> Iterator[_Group]:
-        """What a track counts for: each credited artist, and its album."""
-        for artist in self._credits(index):
-            yield Rule.ARTIST_CAP, artist
-        if self.pool.albums[index] >= 0:
-            yield Rule.ALBUM_CAP, int(self.pool.albums[index])
-
-    def _full_groups(self, index: int) -> frozenset[_Group]:
-        caps = {Rule.ARTIST_CAP: self.artist_cap, Rule.ALBUM_CAP: self.album_cap}
-        counts = {Rule.ARTIST_CAP: self.artists, Rule.ALBUM_CAP: self.albums}
-        return frozenset(
-            (rule, number)
-            for rule, number in self._groups(index)
-            if (cap := caps[rule]) is not None and counts[rule][number] >= cap
-        )
-
-    def _live(self) -> NDArray[np.int64]:
-        """Positions of the tracks that can be taken at all: weight above 0, not chosen, not blocked."""
-        open_ = self.pool.weights > 0
-        open_[list(self.picks)] = False
-        open_[self._blocked_positions] = False
-        return np.flatnonzero(open_)
-
-    def _admissible(self) -> NDArray[np.int64]:
-        """Positions of the tracks that obey every rule as things stand."""
-        live = self._live()
-        obeys = (
-            (self._ages(live) < 0)
-            & (self._beyond_album_cap(live) == 0)
-            & (self._beyond_artist_cap(live) == 0)
-        )
-        return np.asarray(live[obeys])
-
-    @cached_property
-    def _blocked_positions(self) -> list[int]:
-        found = (self.pool.find(track_id) for track_id in self.blocked)
-        return [index for index in found if index is not None]
-
-    @cached_property
-    def _resting_ages(self) -> NDArray[np.int64]:
-        ages = np.full(len(self.pool), -1, dtype=np.int64)
-        for track_id, age in self.resting.items():
-            index = self.pool.find(track_id)
-            if index is not None:
-                ages[index] = max(0, age)
-        return ages
-
-    def _ages(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ages of tracks in cooldown, −1 for those that aren't."""
-        return self._resting_ages[indices]
-
-    def _beyond_album_cap(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How far beyond its album's cap each track would be."""
-        if self.album_cap is None:
-            return np.zeros(len(indices), dtype=np.int64)
-        # One place more than there are albums: tracks without one (−1) count there, and it is never full.
-        filled = _counts(self.albums, len(self.pool.album_ids) + 1)
-        filled[-1] = -1
-        return np.maximum(filled[self.pool.albums[indices]] + 1 - self.album_cap, 0)
-
-    def _beyond_artist_cap(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How far beyond the cap the fullest credited artist of each track would be."""
-        if self.artist_cap is None or not len(self.pool.credits):
-            return np.zeros(len(indices), dtype=np.int64)
-        filled = _counts(self.artists, len(self.pool.artist_ids))
-        starts, ends = self.pool.offsets[indices], self.pool.offsets[indices + 1]
-        lengths = ends - starts
-        most = np.full(len(indices), -1, dtype=np.int64)
-        for place in range(int(lengths.max(initial=0))):
-            has = lengths > place
-            most[has] = np.maximum(most[has], filled[self.pool.credits[starts[has] + place]])
-        return np.maximum(most + 1 - self.artist_cap, 0)
-
-    # ── chance ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def _weights(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _weights(self, indices: Column) -> Column:
         """Weight × freshness of tracks, as integers ≥ 1."""
         weights = self.pool.weights[indices]
         if self.freshness:
@@ -533,11 +340,87 @@ class _Draw:
                     weights[place] = max(1, int(weights[place]) * factor >> 32)
         return weights
 
-    def _one_of(self, indices: NDArray[np.int64]) -> int:
+    def _one_of(self, indices: Column) -> int:
         """One of ``indices`` in proportion to weight × freshness."""
         cumulative = np.cumsum(self._weights(indices))
         point = self.bits.below(int(cumulative[-1]))
         return int(indices[np.searchsorted(cumulative, point, side="right")])
+
+    def _share(self, index: int) -> float:
+        factor = self.freshness.get(self.pool.track_ids[index], FULL_FACTOR)
+        return int(self.pool.weights[index]) * min(factor, FULL_FACTOR) / FULL_FACTOR**2
+
+    # ── giving way ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _fill_up(self, soft: tuple[Rule, ...]) -> None:
+        """Take what breaks only ``soft`` rules, the last of them least, until nothing lacks or nothing is left."""
+        left = self._able(soft)
+        while self.lacking and len(left):
+            places = np.arange(len(left))
+            for rule in reversed(soft):
+                amounts = self.filling.amounts(rule, left[places])
+                places = places[amounts == amounts.min()]
+            index = self._one_of(left[places])
+            self.filling.take(index, "taken by relaxation")
+            left = left[left != index]
+            for rule in CAPS:
+                if rule not in soft:
+                    left = left[self.filling.amounts(rule, left) == 0]
+
+    def _make_room(self, soft: tuple[Rule, ...]) -> None:
+        """Swap and search for more tracks that break only ``soft`` rules."""
+        if not self._may_block(soft):
+            return
+        repair = self._repair(soft)
+        while self.lacking and (repair.take_fitting() or repair.add_one() or repair.pack(self.size)):
+            pass
+
+    def _cheapen(self, sequence: tuple[Rule, ...]) -> None:
+        """Swap what was used last out of the selection, as far as swaps go."""
+        soft = tuple(rule for rule in sequence if rule in RESTS)
+        if not soft or not self._may_block(soft):
+            return
+        if any(breach.rule in soft for broken in self.filling.breaches().values() for breach in broken):
+            repair = self._repair(soft)
+            while repair.cheapen():
+                pass
+
+    def _repair(self, soft: tuple[Rule, ...]) -> Repair:
+        everything = np.arange(len(self.pool.track_ids))
+        costs = np.zeros(len(everything), dtype=np.int64)
+        for place, rule in enumerate(rule for rule in soft if rule in RESTS):
+            costs += self.filling.amounts(rule, everything) * _NEXT_RULE**place
+        return Repair(
+            self.filling,
+            candidates=self._rested(soft),
+            cost=costs.item,
+            soft=soft,
+            bits=self.bits,
+            one_of=self._one_of,
+        )
+
+    def _rested(self, soft: tuple[Rule, ...]) -> Column:
+        """Tracks that obey the cooldowns, but for ``soft`` ones, whatever the caps say."""
+        live = self.filling.live()
+        for rule in RESTS:
+            if rule not in soft:
+                live = live[self.filling.amounts(rule, live) == 0]
+        return live
+
+    def _able(self, soft: tuple[Rule, ...]) -> Column:
+        """Tracks that obey every rule but ``soft`` ones."""
+        able = self._rested(soft)
+        for rule in CAPS:
+            if rule not in soft:
+                able = able[self.filling.amounts(rule, able) == 0]
+        return able
+
+    def _may_block(self, soft: tuple[Rule, ...]) -> bool:
+        """Whether one chosen track may keep two others out: only if it counts for several groups."""
+        limits, columns = self.filling.limits, self.pool.columns
+        artists = limits.artist_cap is not None and Rule.ARTIST_CAP not in soft
+        albums = limits.album_cap is not None and Rule.ALBUM_CAP not in soft
+        return (artists and columns.has_guests) or (artists and albums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,8 +430,8 @@ class _Urn:
     ``factors`` are the freshness factors that the sum does not contain and that the draw has yet to apply.
     """
 
-    indices: NDArray[np.int64] | None
-    cumulative: NDArray[np.int64]
+    indices: Column | None
+    cumulative: Column
     factors: Mapping[str, int]
 
     @property
@@ -562,46 +445,3 @@ class _Urn:
         found = np.searchsorted(self.cumulative, scaled, side="right")
         indices = found if self.indices is None else self.indices[found]
         return zip(indices.tolist(), (chances >> np.uint64(32)).tolist(), strict=True)
-
-
-def _least_breaching(
-    amounts: Mapping[Rule, NDArray[np.int64]], sequence: tuple[Rule, ...]
-) -> NDArray[np.int64]:
-    """Places of the tracks that let the fewest leading rules of ``sequence`` give way, the last ones least."""
-    for end in range(1, len(sequence) + 1):
-        given_way = sequence[:end]
-        kept = [amounts[rule] for rule in Rule if rule not in given_way]
-        places = np.flatnonzero(np.sum(kept, axis=0) == 0) if kept else np.arange(len(amounts[sequence[0]]))
-        if not len(places):
-            continue
-        for rule in reversed(given_way):
-            here = amounts[rule][places]
-            places = places[here == here.min()]
-        return places
-    return np.empty(0, dtype=np.int64)
-
-
-def _counts(counter: Counter[int], length: int) -> NDArray[np.int64]:
-    counts = np.zeros(length, dtype=np.int64)
-    for number, value in counter.items():
-        counts[number] = value
-    return counts
-
-
-def _numbered(values: Iterable[str | None]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The distinct names in sorted sequence, and for each value its position there (−1 for None)."""
-    listed = list(values)
-    names = tuple(sorted({value for value in listed if value is not None}))
-    number: dict[str | None, int] = {name: index for index, name in enumerate(names)}
-    number[None] = -1
-    return names, np.array([number[value] for value in listed], dtype=np.int64)
-
-
-def _quantized(weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Integers in proportion to the weights, the largest 2^32; 0 stays 0 and everything else is at least 1."""
-    largest = weights.max(initial=0.0)
-    if largest == 0:
-        return np.zeros(len(weights), dtype=np.int64)
-    scaled: NDArray[np.int64] = np.rint(weights / largest * _LARGEST_WEIGHT).astype(np.int64)
-    scaled[(weights > 0) & (scaled == 0)] = 1
-    return scaled

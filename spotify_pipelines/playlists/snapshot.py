@@ -26,7 +26,7 @@ from spotify_pipelines.playlists.policies import Policy, policy_digest, policy_f
 from spotify_pipelines.playlists.pool import PolicyPool, Pools
 from spotify_pipelines.playlists.randomness import derive_seed
 from spotify_pipelines.playlists.selection import Pick, select
-from spotify_pipelines.playlists.uses import Ages, Uses, freshness_of, resting
+from spotify_pipelines.playlists.uses import Ages, Uses, freshness_of, limits_of, resting
 from spotify_pipelines.report import Failure, Report
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
@@ -251,9 +251,7 @@ def draw(policy: Policy, pool: PolicyPool, ages: Ages, *, seed: bytes, before: S
         pool.tracks,
         size=policy.size,
         seed=seed,
-        artist_cap=policy.caps.artist,
-        album_cap=policy.caps.album,
-        cooldown=policy.cooldown.length if policy.cooldown else 0,
+        limits=limits_of(policy),
         resting=rests,
         freshness=fresh,
         relaxation=policy.relaxation,

@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 
 from spotify_pipelines.playlists.cycles import current_cycle, days_between
 from spotify_pipelines.playlists.policies import Policy, policy_from_json
+from spotify_pipelines.playlists.rules import Limits
 from spotify_pipelines.playlists.selection import freshness_factor
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.policies import policy_definitions
 
-__all__ = ["Ages", "Uses", "freshness_of", "resting"]
+__all__ = ["Ages", "Uses", "freshness_of", "limits_of", "resting"]
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,6 +38,17 @@ def resting(policy: Policy, ages: Ages) -> dict[str, int]:
         return {}
     counted = ages.days if policy.cooldown.days is not None else ages.draws
     return {track: age for track, age in counted.items() if policy.cooldown.holds_back(age)}
+
+
+def limits_of(policy: Policy) -> Limits:
+    """What the policy's rules ask of a selection."""
+    cooldown = policy.cooldown
+    return Limits(
+        artist_cap=policy.caps.artist,
+        album_cap=policy.caps.album,
+        cooldown=cooldown.length if cooldown else 0,
+        artist_cooldown=cooldown.artist.length if cooldown and cooldown.artist else 0,
+    )
 
 
 def freshness_of(policy: Policy, ages: Ages) -> dict[str, int]:

@@ -21,7 +21,7 @@ from spotify_pipelines.playlists.policies import (
     policy_from_json,
     policy_to_json,
 )
-from spotify_pipelines.playlists.selection import Rule
+from spotify_pipelines.playlists.rules import Rule
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "policies.yaml"
 

@@ -12,17 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotify_pipelines.playlists.randomness import BitSource, derive_seed, word_block
-from spotify_pipelines.playlists.selection import (
-    FULL_FACTOR,
-    Breach,
-    Pool,
-    PoolError,
-    PoolTrack,
-    Rule,
-    Selection,
-    freshness_factor,
-    select,
-)
+from spotify_pipelines.playlists.rules import Breach, Limits, Rule
+from spotify_pipelines.playlists.selection import FULL_FACTOR, Selection, freshness_factor, select
+from spotify_pipelines.playlists.track_pool import Pool, PoolError, PoolTrack
 
 seeds = st.binary(min_size=1, max_size=6)
 caps = st.none() | st.integers(1, 4)
@@ -67,9 +59,7 @@ def test_without_relaxation_no_track_repeats_and_no_cap_or_cooldown_is_broken(
         Pool.build(tracks),
         size=size,
         seed=seed,
-        artist_cap=artist_cap,
-        album_cap=album_cap,
-        cooldown=5,
+        limits=Limits(artist_cap, album_cap, cooldown=5),
         resting=resting,
         relaxation=(),
     )
@@ -91,9 +81,7 @@ def test_whatever_breaks_a_rule_says_so_and_by_how_much(
         Pool.build(tracks),
         size=size,
         seed=seed,
-        artist_cap=artist_cap,
-        album_cap=album_cap,
-        cooldown=5,
+        limits=Limits(artist_cap, album_cap, cooldown=5),
         resting=resting,
     )
     by_id = {track.track_id: track for track in tracks}
@@ -126,8 +114,7 @@ def test_with_one_artist_per_track_no_feasible_track_is_missing(
         Pool.build(tracks),
         size=size,
         seed=seed,
-        artist_cap=artist_cap,
-        album_cap=album_cap,
+        limits=Limits(artist_cap, album_cap),
         relaxation=(),
     )
     feasible = 0
@@ -136,7 +123,7 @@ def test_with_one_artist_per_track_no_feasible_track_is_missing(
         from_albums = sum(min(count, album_cap or count) for count in per_album.values())
         feasible += min(from_albums, artist_cap or from_albums)
     assert len(made.picks) == min(size, feasible)
-    obeying = select(Pool.build(tracks), size=size, seed=seed, artist_cap=artist_cap, album_cap=album_cap)
+    obeying = select(Pool.build(tracks), size=size, seed=seed, limits=Limits(artist_cap, album_cap))
     assert sum(pick.relaxation is None for pick in obeying.picks) == min(size, feasible)
 
 
@@ -152,8 +139,8 @@ def test_the_draw_depends_on_the_content_of_the_pool_and_not_on_its_sequence(
     Random(seed).shuffle(shuffled)
     one, other = Pool.build(tracks), Pool.build(shuffled)
     assert one.digest() == other.digest()
-    assert select(one, size=size, seed=seed, artist_cap=artist_cap, album_cap=album_cap) == select(
-        other, size=size, seed=seed, artist_cap=artist_cap, album_cap=album_cap
+    assert select(one, size=size, seed=seed, limits=Limits(artist_cap, album_cap)) == select(
+        other, size=size, seed=seed, limits=Limits(artist_cap, album_cap)
     )
 
 
@@ -240,13 +227,13 @@ def test_an_impossible_freshness_is_refused(horizon: int, exponent: float) -> No
 def test_cooldown_gives_way_first_and_to_the_oldest_use() -> None:
     pool = Pool.build(uniform(8))
     resting = {f"t{number:05}": number for number in range(6)}
-    made = select(pool, size=5, seed=b"x", cooldown=6, resting=resting)
+    made = select(pool, size=5, seed=b"x", limits=Limits(cooldown=6), resting=resting)
     assert set(made.track_ids[:2]) == {"t00006", "t00007"}
     assert made.track_ids[2:] == ("t00005", "t00004", "t00003")
     assert [pick.relaxation.breaches for pick in made.relaxed if pick.relaxation] == [
-        (Breach(Rule.COOLDOWN, 1),),
-        (Breach(Rule.COOLDOWN, 2),),
-        (Breach(Rule.COOLDOWN, 3),),
+        (Breach(Rule.COOLDOWN, 1, 6),),
+        (Breach(Rule.COOLDOWN, 2, 6),),
+        (Breach(Rule.COOLDOWN, 3, 6),),
     ]
     assert made.relaxed[0].relaxation is not None
     assert "2 of the 5 tracks" in made.relaxed[0].relaxation.reason
@@ -255,7 +242,7 @@ def test_cooldown_gives_way_first_and_to_the_oldest_use() -> None:
 def test_rules_give_way_in_the_stated_sequence_and_no_further_than_needed() -> None:
     tracks = [PoolTrack(f"t{number}", ("a",), "album") for number in range(4)]
     resting = {"t0": 3, "t1": 3}
-    options = {"artist_cap": 1, "cooldown": 7, "resting": resting, "size": 4, "seed": b"s"}
+    options = {"limits": Limits(artist_cap=1, cooldown=7), "resting": resting, "size": 4, "seed": b"s"}
     cooldown_last = select(Pool.build(tracks), relaxation=(Rule.ARTIST_CAP, Rule.COOLDOWN), **options)  # type: ignore[arg-type]
     assert [pick.relaxation and pick.relaxation.rule for pick in cooldown_last.picks] == [
         None,
@@ -270,7 +257,7 @@ def test_rules_give_way_in_the_stated_sequence_and_no_further_than_needed() -> N
 
 def test_the_artist_furthest_below_the_others_is_filled_first_when_caps_give_way() -> None:
     tracks = [PoolTrack(f"t{number:02}", ("ab"[number % 2],)) for number in range(20)]
-    made = select(Pool.build(tracks), size=12, seed=b"even", artist_cap=2)
+    made = select(Pool.build(tracks), size=12, seed=b"even", limits=Limits(artist_cap=2))
     assert sorted(times_over(tracks, made)[0].values()) == [6, 6]
 
 
@@ -280,7 +267,7 @@ def test_a_track_that_keeps_two_others_out_is_swapped_for_them() -> None:
         PoolTrack("one", ("a",)),
         PoolTrack("two", ("b",)),
     ]
-    made = select(Pool.build(tracks), size=2, seed=b"", artist_cap=1)
+    made = select(Pool.build(tracks), size=2, seed=b"", limits=Limits(artist_cap=1))
     assert sorted(made.track_ids) == ["one", "two"]
     assert made.relaxed == ()
     across = [
@@ -288,7 +275,7 @@ def test_a_track_that_keeps_two_others_out_is_swapped_for_them() -> None:
         PoolTrack("one", ("a",), "y"),
         PoolTrack("two", ("b",), "x"),
     ]
-    assert sorted(select(Pool.build(across), size=2, seed=b"", artist_cap=1, album_cap=1).track_ids) == [
+    assert sorted(select(Pool.build(across), size=2, seed=b"", limits=Limits(1, 1)).track_ids) == [
         "one",
         "two",
     ]
@@ -298,12 +285,16 @@ def test_the_first_refused_tracks_are_noted_with_the_reason() -> None:
     tracks = [PoolTrack(f"t{number}", ("solo",), "only") for number in range(3)] + [
         PoolTrack("z", ("z",), "z")
     ]
-    made = select(Pool.build(tracks), size=4, seed=b"1", artist_cap=1, blocked={"z"}, relaxation=())
+    made = select(
+        Pool.build(tracks), size=4, seed=b"1", limits=Limits(artist_cap=1), blocked={"z"}, relaxation=()
+    )
     reasons = {rejection.track_id: rejection.why for rejection in made.rejections}
     assert len(reasons) == 3
     assert reasons.pop("z") == "excluded"
     assert set(reasons.values()) == {"artist solo is full: 1 tracks"}
-    resting = select(Pool.build(tracks[:1]), size=1, seed=b"", cooldown=7, resting={"t0": 2}, relaxation=())
+    resting = select(
+        Pool.build(tracks[:1]), size=1, seed=b"", limits=Limits(cooldown=7), resting={"t0": 2}, relaxation=()
+    )
     assert resting.rejections[0].why == "in cooldown: last used 2 of 7 ago"
 
 
@@ -327,14 +318,14 @@ def test_the_first_refused_tracks_are_noted_with_the_reason() -> None:
     ],
 )
 def test_edge_cases_have_a_defined_answer(tracks: list[PoolTrack], size: int, expected: int) -> None:
-    made = select(Pool.build(tracks), size=size, seed=b"edge", artist_cap=2)
+    made = select(Pool.build(tracks), size=size, seed=b"edge", limits=Limits(artist_cap=2))
     assert len(made.picks) == expected
     assert made.shortfall == size - expected
 
 
 def test_a_huge_pool_of_one_artist_fills_up_beyond_its_cap_and_says_so() -> None:
     pool = Pool.build(uniform(20_000, artists=1))
-    made = select(pool, size=50, seed=b"huge", artist_cap=2)
+    made = select(pool, size=50, seed=b"huge", limits=Limits(artist_cap=2))
     assert len(made.picks) == 50
     assert [pick.relaxation.breaches[0].amount for pick in made.relaxed if pick.relaxation] == list(
         range(1, 49)
@@ -355,7 +346,7 @@ def test_a_track_that_comes_twice_with_different_content_is_refused() -> None:
 @pytest.mark.parametrize("options", [{"size": -1}, {"artist_cap": 0}, {"album_cap": 0}])
 def test_impossible_numbers_are_refused_by_name(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
-        select(Pool.build([]), **{"size": 1, "seed": b"", **options})  # type: ignore[arg-type]
+        select(Pool.build([]), size=options.pop("size", 1), seed=b"", limits=Limits(**options))
 
 
 def test_seeds_keep_their_parts_and_types_apart() -> None:
@@ -415,13 +406,11 @@ def test_two_hundred_drawn_playlists_are_the_same_on_every_machine() -> None:
             pool,
             size=50,
             seed=derive_seed("golden", day),
-            artist_cap=2,
-            album_cap=3,
-            cooldown=9,
+            limits=Limits(2, 3, cooldown=9),
             resting={track_id: age for track_id, age in ages.items() if age < 9},
             freshness={track_id: freshness_factor(age, 30, 1.5) for track_id, age in ages.items()},
         )
         assert len(made.picks) == 50
         last_used.update(dict.fromkeys(made.track_ids, day))
         digest.update(" ".join(made.track_ids).encode())
-    assert digest.hexdigest() == "8855a0c0031d52c49a51dca32be57eda4546447f9bf0ab0e2daeb5ec54694be7"
+    assert digest.hexdigest() == "11a4ba7a09b08269acaf3f9eec9d07a38454852b77b339b8e7031683bf609a86"
