@@ -23,12 +23,13 @@ def album_row(album_id: str, album: AlbumItem, *, read_at: datetime) -> dict[str
         "release_date": album.released_on,
         "release_precision": album.release_date_precision,
         "label": storable(album.label),
+        "markets": storable(album.available_markets),
         "popularity": album.popularity,
         "image_url": storable(max(album.images, key=lambda image: image.width or 0).url)
         if album.images
         else None,
         "total_tracks": max(album.total_tracks or 0, album.tracks.total, len(album.tracks.items)),
-        "first_page": storable([track.model_dump(exclude_none=True) for track in album.tracks.items]),
+        "first_page": storable([_entry(track, album) for track in album.tracks.items]),
         "read_at": read_at,
     }
 
@@ -49,6 +50,7 @@ def track_row(album_id: str, track: TrackItem) -> dict[str, Any]:
         "duration_ms": track.duration_ms,
         "explicit": track.explicit,
         "playable": track.is_playable,
+        "markets": storable(track.available_markets),
         "linked_from": track.id if track.relinked_id else None,
     }
 
@@ -75,6 +77,12 @@ def storable(value: Any) -> Any:
     if isinstance(value, list):
         return [storable(item) for item in value]
     return value
+
+
+def _entry(track: TrackItem, album: AlbumItem) -> dict[str, Any]:
+    """A track as the first page keeps it; the list of countries, often two hundred, only where it is its own."""
+    same = track.available_markets == album.available_markets
+    return track.model_dump(exclude_none=True, exclude={"available_markets"} if same else None)
 
 
 def _named(artists: Iterable[ArtistRef]) -> Iterator[ArtistRef]:

@@ -127,7 +127,7 @@ def build_snapshots(
         run_id=run_id,
         now=moment,
         salt=salt,
-        pools=Pools(database, definitions.values()),
+        pools=Pools(database, definitions.values(), moment),
         uses=Uses(database, {each.row.id for each in due}, moment),
         dry_run=dry_run,
         report=report,

@@ -73,6 +73,7 @@ class TrackItem(_Answer):
         id: the id that was asked for, also where Spotify put another recording in its place.
         relinked_id: the id of that other recording; None where the track is itself.
         is_playable: None where the regime or a missing market leaves it open.
+        available_markets: countries; None where the regime has none, or a market was given.
     """
 
     id: str
@@ -83,6 +84,7 @@ class TrackItem(_Answer):
     duration_ms: int = 0
     explicit: bool = False
     is_playable: bool | None = None
+    available_markets: list[str] | None = None
     relinked_id: str | None = None
 
     @classmethod
@@ -130,6 +132,7 @@ class AlbumItem(_Answer):
     release_date_precision: str | None = None
     total_tracks: int | None = None
     label: str | None = None
+    available_markets: list[str] | None = None
     popularity: int | None = None
     images: list[ImageRef] = Field(default_factory=list)
     tracks: TrackPage = Field(default_factory=TrackPage)

@@ -237,6 +237,7 @@ class AlbumSource(Base):
     next_attempt_at: Mapped[Created]
     claimed_by: Mapped[str | None] = mapped_column(comment="run that is reading it")
     claimed_until: Mapped[Time | None]
+    tags: Mapped[Strings] = mapped_column(comment="the curators' words, by which policies choose and weigh")
     added_at: Mapped[Created]
     ingested_at: Mapped[Time | None]
 
@@ -265,6 +266,9 @@ class Album(Base):
     release_date: Mapped[date | None] = mapped_column(comment="first day, where only year or month is known")
     release_precision: Mapped[str | None]
     label: Mapped[str | None]
+    markets: Mapped[list[str] | None] = mapped_column(
+        ARRAY(Text), comment="countries it is available in; null: Spotify did not say"
+    )
     popularity: Mapped[int | None]
     image_url: Mapped[str | None]
     total_tracks: Mapped[int]
@@ -297,6 +301,7 @@ class Track(Base):
     duration_ms: Mapped[int]
     explicit: Mapped[bool]
     playable: Mapped[bool | None] = mapped_column(comment="null: Spotify did not say")
+    markets: Mapped[list[str] | None] = mapped_column(ARRAY(Text), comment="null: as its album's")
     linked_from: Mapped[str | None] = mapped_column(comment="the id that was asked for, where relinked")
     audio_features: Mapped[Json | None]
     features_source: Mapped[str | None]

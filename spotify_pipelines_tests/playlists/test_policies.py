@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spotify_pipelines.playlists.eligibility import TrackFacts, why_outside
 from spotify_pipelines.playlists.policies import (
     Policy,
     PolicyError,
@@ -286,63 +285,3 @@ def test_the_schema_for_editors_names_every_key_and_forbids_others() -> None:
     assert definitions["Policy"]["additionalProperties"] is False
     assert definitions["Reshuffle"]["properties"]["at"]["pattern"]
     json.dumps(schema)
-
-
-FACTS = TrackFacts(
-    artists={"id-1", "Ana"},
-    album_id="album-1",
-    year=1999,
-    explicit=False,
-    features={"energy": 0.5, "tempo": None},
-)
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("", None),
-        ("pool: {artists: [Ana]}", None),
-        ("pool: {artists: [id-1, other]}", None),
-        ("pool: {artists: [other]}", "credits none of the policy's artists"),
-        ("pool: {albums: [album-1]}", None),
-        ("pool: {albums: [album-2]}", "not on one of the policy's albums"),
-        ("pool: {years: {first: 1999, last: 1999}}", None),
-        ("pool: {years: {first: 2000}}", "released in 1999, outside the policy's years"),
-        ("pool: {years: {last: 1998}}", "released in 1999, outside the policy's years"),
-        ("pool: {explicit: exclude}", None),
-        ("pool: {explicit: only}", "not known to be explicit"),
-        ("features: {energy: {min: 0.5, max: 0.5}}", None),
-        ("features: {energy: {min: 0.51}}", "energy 0.5 is outside the policy's window"),
-        ("features: {energy: {max: 0}}", "energy 0.5 is outside the policy's window"),
-        ("features: {tempo: {min: 100}}", None),
-        ("features: {valence: {min: 0.1}}", None),
-        ("features: {tempo: {min: 100}}\nmissing_features: exclude", "has no tempo"),
-        ("features: {valence: {min: 0.1}}\nmissing_features: exclude", "has no valence"),
-    ],
-)
-def test_a_track_lies_in_the_pool_or_is_told_why_not(body: str, reason: str | None) -> None:
-    assert why_outside(policy(body), FACTS) == reason
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("pool: {years: {last: 2000}}", "released in an unknown year, outside the policy's years"),
-        ("pool: {explicit: exclude}", "explicit, or not known to be clean"),
-        ("pool: {explicit: only}", "not known to be explicit"),
-        ("pool: {albums: [album-1]}", "not on one of the policy's albums"),
-        ("features: {energy: {min: 0.1}}\nmissing_features: exclude", "has no energy"),
-        ("features: {energy: {min: 0.1}}", None),
-    ],
-)
-def test_what_is_unknown_of_a_track_has_a_defined_answer(body: str, reason: str | None) -> None:
-    assert why_outside(policy(body), TrackFacts(artists=())) == reason
-
-
-def test_a_feature_that_is_not_a_number_is_missing() -> None:
-    facts = TrackFacts(artists=(), features={"energy": float("nan")})
-    assert why_outside(policy("features: {energy: {min: 0.1}}"), facts) is None
-    assert (
-        why_outside(policy("features: {energy: {min: 0.1}}\nmissing_features: exclude"), facts)
-        == "has no energy"
-    )
