@@ -109,10 +109,14 @@ def read_catalogue(
         ).subquery("tracks_"),
         _credits(track, artist).subquery("credits_"),
     )
+    # It sorts the catalogue several times over: in memory, where that suffices, and not on disk.
+    session.execute(select(func.set_config("work_mem", _WORK_MEMORY, True)))
     together = reduce(lambda left, right: left.join(right, true()), parts[1:], parts[0])
     row = session.execute(
         select(*(column for part in parts for column in part.c)).select_from(together)
     ).one()
+    # The connection keeps a buffer as large as the largest row it ever got: it is closed after this transaction.
+    session.connection().detach()
     values = iter(row)
     artist_ids, artist_names, album_ids, album_names, labels, tags = (
         tuple(next(values) or ()) for _ in range(6)
@@ -241,6 +245,7 @@ def _double(value: ColumnElement[Any]) -> ColumnElement[float]:
 
 # ── columns on their way ─────────────────────────────────────────────────────────────────────────────────────
 
+_WORK_MEMORY: Final = "128MB"
 _SEND: Final = {SmallInteger: func.int2send, Integer: func.int4send, Double: func.float8send}
 _SENT_AS: Final = {"b": ">i2", "i": ">i2", "f": ">f8"}
 _NO_BYTES: Final = cast(literal("", Text), LargeBinary)
