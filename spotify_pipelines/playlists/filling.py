@@ -94,14 +94,18 @@ class Filling:
             return columns.artist_ids[group]
         return columns.album_ids[group - self._first_album]
 
+    @property
+    def excess(self) -> int:
+        """How many tracks stand beyond caps, over all groups."""
+        return sum(max(0, -self.room(group)) for group in self._counts)
+
     def full_groups(self, index: int) -> list[int]:
         """The groups that have no place for the track."""
         return [group for group in self.groups(index) if self.room(group) <= 0]
 
     def _cap(self, group: int) -> int:
-        cap = self.limits.artist_cap if group < self._first_album else self.limits.album_cap
-        assert cap is not None, "only capped groups are counted"
-        return cap
+        # Only capped groups are counted, so there is one.
+        return (self.limits.artist_cap if group < self._first_album else self.limits.album_cap) or 0
 
     # ── one track ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -64,6 +64,7 @@ class Repair:
         self._one_of = one_of
         self._kinds: dict[tuple[int, ...], _Kind] = {}
         self._by_group: dict[int, list[_Kind]] = {}
+        self._groups: dict[int, tuple[int, ...]] = {}
         for tracks in filling.alike(candidates):
             self._kind_of(tracks[0]).stock += tracks
         for kind in self._kinds.values():
@@ -123,6 +124,11 @@ class Repair:
             for _ in range(number - len(chosen.get(kind, ()))):
                 self._take(kind, "found by a search for more")
         return True
+
+    @property
+    def total_cost(self) -> int:
+        """What the chosen tracks cost together."""
+        return sum(self._cost(index) for index in self._filling.chosen if index not in self._filling.pinned)
 
     def cheapen(self) -> bool:
         """Less given way, by the dearest track out, and what that allows; False where nothing is gained."""
@@ -217,8 +223,12 @@ class Repair:
         self._filling.take(index, why)
 
     def _hard_groups(self, index: int) -> tuple[int, ...]:
-        filling = self._filling
-        return tuple(group for group in filling.groups(index) if filling.rule_of(group) in self._hard)
+        if index not in self._groups:
+            filling = self._filling
+            self._groups[index] = tuple(
+                group for group in filling.groups(index) if filling.rule_of(group) in self._hard
+            )
+        return self._groups[index]
 
     def _kind_of(self, index: int) -> _Kind:
         groups = self._hard_groups(index)

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from spotify_pipelines.playlists.bounds import DrawBounds, draw_bounds, least_cost, most_tracks
 from spotify_pipelines.playlists.filling import Filling
 from spotify_pipelines.playlists.randomness import BitSource, derive_seed, word_block
 from spotify_pipelines.playlists.repair import Repair
@@ -46,6 +47,7 @@ _NOTES: Final = 25
 # Amounts are far below it, so that a track that breaks a later rule of the sequence costs more than any
 # that breaks earlier ones only.
 _NEXT_RULE: Final = 1_000_000
+_LEVELS: Final = 128
 
 Column = NDArray[np.int64]
 
@@ -97,6 +99,7 @@ class Selection:
     rejections: tuple[Rejection, ...]
     reserve: tuple[Reserve, ...]
     left_out: tuple[Rejection, ...]
+    bounds: DrawBounds
 
     @property
     def track_ids(self) -> tuple[str, ...]:
@@ -290,6 +293,7 @@ class _Draw:
             )[:_NOTES],
             reserve=tuple(self.reserve),
             left_out=tuple(self.left_out),
+            bounds=draw_bounds(filling, size=self.size, sequence=sequence),
         )
 
     def _relaxations(self, sequence: tuple[Rule, ...]) -> dict[int, Relaxation]:
@@ -371,33 +375,47 @@ class _Draw:
         """Swap and search for more tracks that break only ``soft`` rules."""
         if not self._may_block(soft):
             return
+        filling = self.filling
+        everything = np.concatenate([np.array(list(filling.chosen), dtype=np.int64), self._rested(soft)])
+        most = min(self.size, most_tracks(filling, everything, soft=soft) + len(filling.pinned))
         repair = self._repair(soft)
-        while self.lacking and (repair.take_fitting() or repair.add_one() or repair.pack(self.size)):
+        while len(filling.chosen) < most and (repair.take_fitting() or repair.add_one() or repair.pack(most)):
             pass
 
     def _cheapen(self, sequence: tuple[Rule, ...]) -> None:
         """Swap what was used last out of the selection, as far as swaps go."""
+        filling = self.filling
+        broken = {breach.rule for breaches in filling.breaches().values() for breach in breaches}
         soft = tuple(rule for rule in sequence if rule in RESTS)
-        if not soft or not self._may_block(soft):
+        if broken.isdisjoint(soft) or not self._may_block(soft):
             return
-        if any(breach.rule in soft for broken in self.filling.breaches().values() for breach in broken):
-            repair = self._repair(soft)
-            while repair.cheapen():
-                pass
+        movable = np.array([index for index in filling.chosen if index not in filling.pinned], dtype=np.int64)
+        able = np.concatenate([movable, self._rested(soft)])
+        costs = self._costs(soft)
+        least = 0
+        if len(np.unique(costs[able])) <= _LEVELS:
+            least = least_cost(filling, able, costs[able], len(movable))
+        repair = self._repair(soft)
+        while repair.total_cost > least and repair.cheapen():
+            pass
 
     def _repair(self, soft: tuple[Rule, ...]) -> Repair:
-        everything = np.arange(len(self.pool.track_ids))
-        costs = np.zeros(len(everything), dtype=np.int64)
-        for place, rule in enumerate(rule for rule in soft if rule in RESTS):
-            costs += self.filling.amounts(rule, everything) * _NEXT_RULE**place
         return Repair(
             self.filling,
             candidates=self._rested(soft),
-            cost=costs.item,
+            cost=self._costs(soft).item,
             soft=soft,
             bits=self.bits,
             one_of=self._one_of,
         )
+
+    def _costs(self, soft: tuple[Rule, ...]) -> Column:
+        """What each track breaks of the cooldowns that give way, as one number."""
+        everything = np.arange(len(self.pool.track_ids))
+        costs = np.zeros(len(everything), dtype=np.int64)
+        for place, rule in enumerate(rule for rule in soft if rule in RESTS):
+            costs += self.filling.amounts(rule, everything) * _NEXT_RULE**place
+        return costs
 
     def _rested(self, soft: tuple[Rule, ...]) -> Column:
         """Tracks that obey the cooldowns, but for ``soft`` ones, whatever the caps say."""

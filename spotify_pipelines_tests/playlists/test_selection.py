@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from itertools import permutations
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import Bounds, LinearConstraint, milp
 
+from spotify_pipelines.playlists.figures import cap_excess
 from spotify_pipelines.playlists.randomness import BitSource, derive_seed, word_block
 from spotify_pipelines.playlists.rules import Breach, Limits, Rule
 from spotify_pipelines.playlists.selection import FULL_FACTOR, Selection, freshness_factor, select
-from spotify_pipelines.playlists.track_pool import Pool, PoolError, PoolTrack
+from spotify_pipelines.playlists.track_pool import Columns, Pool, PoolError, PoolTrack
 
 seeds = st.binary(min_size=1, max_size=6)
 caps = st.none() | st.integers(1, 4)
@@ -385,6 +388,231 @@ def test_a_bound_near_the_word_size_brings_no_bias() -> None:
 def test_a_bound_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="between 1 and"):
         BitSource(b"").below(0)
+
+
+def most_by_programme(
+    tracks: Sequence[PoolTrack], artist_cap: int | None, album_cap: int | None, size: int
+) -> int:
+    """The most tracks under the caps, by integer programming."""
+    if not tracks:
+        return 0
+    rows, most = [np.ones(len(tracks))], [size]
+    for artist in {artist for track in tracks for artist in track.artists} if artist_cap else ():
+        rows.append(np.array([artist in track.artists for track in tracks], dtype=np.float64))
+        most.append(artist_cap or 0)
+    for album in {track.album for track in tracks} - {None} if album_cap else ():
+        rows.append(np.array([track.album == album for track in tracks], dtype=np.float64))
+        most.append(album_cap or 0)
+    solved = milp(
+        -np.ones(len(tracks)),
+        constraints=LinearConstraint(np.array(rows), ub=most),
+        integrality=np.ones(len(tracks)),
+        bounds=Bounds(0, 1),
+    )
+    return round(float(-solved.fun))
+
+
+@given(tracks_with_guests(), st.integers(0, 20), caps, caps, seeds)
+def test_however_tracks_block_each_other_none_is_missing_that_would_have_fitted(
+    tracks: list[PoolTrack], size: int, artist_cap: int | None, album_cap: int | None, seed: bytes
+) -> None:
+    resting = {track.track_id: index % 5 for index, track in enumerate(tracks) if index % 3 == 0}
+    drawable = [track for track in tracks if track.weight]
+    rested = [track for track in drawable if track.track_id not in resting]
+    for relaxation, able in (((), rested), ((Rule.COOLDOWN,), drawable)):
+        made = select(
+            Pool.build(tracks),
+            size=size,
+            seed=seed,
+            limits=Limits(artist_cap, album_cap, cooldown=5),
+            resting=resting,
+            relaxation=relaxation,
+        )
+        feasible = most_by_programme(able, artist_cap, album_cap, size)
+        assert len(made.picks) == feasible <= made.bounds.tracks
+    obeying = select(
+        Pool.build(tracks),
+        size=size,
+        seed=seed,
+        limits=Limits(artist_cap, album_cap, cooldown=5),
+        resting=resting,
+    )
+    assert obeying.bounds.obeying >= most_by_programme(rested, artist_cap, album_cap, size)
+
+
+@given(tracks_with_guests(), st.integers(0, 12), caps, caps, seeds)
+def test_no_selection_is_better_than_its_bounds(
+    tracks: list[PoolTrack], size: int, artist_cap: int | None, album_cap: int | None, seed: bytes
+) -> None:
+    resting = {track.track_id: index % 5 for index, track in enumerate(tracks) if index % 2 == 0}
+    made = select(
+        Pool.build(tracks),
+        size=size,
+        seed=seed,
+        limits=Limits(artist_cap, album_cap, cooldown=5),
+        resting=resting,
+    )
+    artists, albums = times_over(tracks, made)
+    assert len(made.picks) <= made.bounds.tracks
+    assert len(made.picks) - len(made.relaxed) <= made.bounds.obeying
+    assert sum(5 - resting[each] for each in made.track_ids if each in resting) >= (
+        made.bounds.cooldown_shortfall
+    )
+    assert cap_excess(artists.elements(), artist_cap) >= made.bounds.artist_excess
+    assert cap_excess(albums.elements(), album_cap) >= made.bounds.album_excess
+
+
+@given(single_credit_tracks(), st.integers(0, 20), st.integers(1, 4), seeds)
+def test_with_one_artist_per_track_the_bounds_are_reached(
+    tracks: list[PoolTrack], size: int, artist_cap: int, seed: bytes
+) -> None:
+    resting = {track.track_id: index % 5 for index, track in enumerate(tracks) if index % 2 == 0}
+    made = select(
+        Pool.build(tracks), size=size, seed=seed, limits=Limits(artist_cap, cooldown=5), resting=resting
+    )
+    assert len(made.picks) == made.bounds.tracks
+    assert len(made.picks) - len(made.relaxed) == made.bounds.obeying
+    excess = cap_excess(times_over(tracks, made)[0].elements(), artist_cap)
+    assert excess == made.bounds.artist_excess
+    if not excess:  # what is beyond the cap is spread over the artists, even if others have rested longer
+        shortfall = sum(5 - resting[each] for each in made.track_ids if each in resting)
+        assert shortfall == made.bounds.cooldown_shortfall
+
+
+def test_of_tracks_used_lately_the_dearest_is_swapped_out() -> None:
+    tracks = [
+        PoolTrack("blocks both", ("a", "b")),
+        PoolTrack("long ago 1", ("a",)),
+        PoolTrack("long ago 2", ("b",)),
+        PoolTrack("yesterday", ("c",)),
+    ]
+    made = select(
+        Pool.build(tracks),
+        size=2,
+        seed=b"",
+        limits=Limits(artist_cap=1, cooldown=20),
+        resting={"long ago 1": 19, "long ago 2": 19, "yesterday": 1},
+    )
+    assert sorted(made.track_ids) == ["long ago 1", "long ago 2"]
+
+
+def test_an_artist_who_was_heard_lately_rests_on_every_credit_and_gives_way_when_asked() -> None:
+    tracks = [PoolTrack("solo", ("a",)), PoolTrack("guest", ("b", "a")), PoolTrack("other", ("b",))]
+    options = {"seed": b"", "limits": Limits(artist_cooldown=4), "resting_artists": {"a": 3}}
+    kept = select(Pool.build(tracks), size=3, relaxation=(), **options)  # type: ignore[arg-type]
+    assert kept.track_ids == ("other",)
+    assert {each.why for each in kept.rejections} == {"artist a rests: last used 3 of 4 ago"}
+    given_way = select(Pool.build(tracks), size=3, **options)  # type: ignore[arg-type]
+    assert len(given_way.picks) == 3
+    assert [pick.relaxation and pick.relaxation.breaches for pick in given_way.picks] == [
+        None,
+        *[(Breach(Rule.ARTIST_COOLDOWN, 1, 4, "a"),)] * 2,
+    ]
+
+
+def test_what_rests_longest_comes_first_also_among_artists() -> None:
+    pool = Pool.build(uniform(6))
+    resting = {f"artist-{number:04}": number for number in range(6)}
+    made = select(pool, size=3, seed=b"", limits=Limits(artist_cooldown=6), resting_artists=resting)
+    assert made.track_ids == ("t00005", "t00004", "t00003")
+
+
+def test_pinned_tracks_come_first_fill_the_caps_and_say_what_they_break() -> None:
+    tracks = [*uniform(12, artists=3), PoolTrack("outside", ("artist-0000",), None, 0.0)]
+    made = select(
+        Pool.build(tracks),
+        size=6,
+        seed=b"",
+        limits=Limits(artist_cap=2, cooldown=9),
+        resting={"t00000": 0},
+        pinned=["outside", "t00000", "t00003", "nowhere", "t00004"],
+        blocked={"t00004"},
+    )
+    assert made.track_ids[:3] == ("outside", "t00000", "t00003")
+    assert [pick.why for pick in made.picks[:3]] == ["pinned"] * 3
+    assert made.picks[0].relaxation is None
+    assert made.picks[1].relaxation is None, "a pinned track does not rest"
+    assert made.picks[2].relaxation is not None
+    assert made.picks[2].relaxation.breaches == (Breach(Rule.ARTIST_CAP, 1, 2, "artist-0000"),)
+    assert made.picks[2].relaxation.reason == "pinned by the policy"
+    assert {each.track_id: each.why for each in made.left_out} == {
+        "nowhere": "pinned, but not in the catalogue or not playable",
+        "t00004": "pinned, but excluded",
+    }
+    assert len(made.picks) == 6
+
+
+def test_more_pinned_tracks_than_the_size_are_left_out_by_name() -> None:
+    made = select(Pool.build(uniform(4)), size=1, seed=b"", pinned=["t00003", "t00001", "t00003"])
+    assert made.track_ids == ("t00003",)
+    assert [(each.track_id, each.why) for each in made.left_out] == [("t00001", "pinned beyond the size")]
+
+
+@given(tracks_with_guests(), st.integers(0, 8), caps, caps, seeds)
+def test_every_reserve_track_may_take_the_places_that_it_names(
+    tracks: list[PoolTrack], size: int, artist_cap: int | None, album_cap: int | None, seed: bytes
+) -> None:
+    resting = {track.track_id: 1 for track in tracks[::4]}
+    made = select(
+        Pool.build(tracks),
+        size=size,
+        seed=seed,
+        limits=Limits(artist_cap, album_cap, cooldown=5),
+        resting=resting,
+        reserve=4,
+        relaxation=(Rule.COOLDOWN,),
+    )
+    by_id = {track.track_id: track for track in tracks}
+    names = [each.track_id for each in made.reserve]
+    assert len(set(names)) == len(names) <= 4
+    assert not {*names} & {*made.track_ids, *resting}
+
+    def fits(track_ids: Sequence[str]) -> bool:
+        chosen = [by_id[each] for each in track_ids]
+        artists = Counter(artist for track in chosen for artist in set(track.artists))
+        albums = Counter(track.album for track in chosen if track.album is not None)
+        return max(artists.values(), default=0) <= (artist_cap or 99) and (
+            max(albums.values(), default=0) <= (album_cap or 99)
+        )
+
+    anywhere = [each.track_id for each in made.reserve if each.replaces is None]
+    assert fits([*made.track_ids, *anywhere])
+    for each in made.reserve:
+        for replaced in each.replaces or ():
+            assert fits([each.track_id, *(one for one in made.track_ids if one != replaced)])
+            assert by_id[each.track_id].weight > 0
+
+
+def test_asking_for_a_reserve_changes_no_track() -> None:
+    pool = Pool.build(uniform(300, artists=40))
+    for number in range(20):
+        with_reserve, without = (
+            select(pool, size=30, seed=derive_seed(number), limits=Limits(2), reserve=reserve)
+            for reserve in (10, 0)
+        )
+        assert with_reserve.track_ids == without.track_ids
+        assert len(with_reserve.reserve) == 10
+
+
+def test_every_pick_tells_its_weight_with_freshness() -> None:
+    pool = Pool.build([PoolTrack("a", (), None, 4.0), PoolTrack("b", (), None, 1.0)])
+    made = select(pool, size=2, seed=b"", freshness={"b": FULL_FACTOR // 2})
+    assert {pick.track_id: pick.weight for pick in made.picks} == {"a": 1.0, "b": 0.125}
+
+
+def test_policies_over_the_same_columns_draw_only_what_they_weigh() -> None:
+    columns = Columns.build(["a", "b", "c"], [["x"], ["x", "y", "x"], []], ["r", None, "r"])
+    pool = Pool.of(columns, np.array([0.0, 2.0, 1.0]))
+    assert len(pool) == 2
+    assert (pool.artists_of(1), pool.album_of(1), pool.album_of(2)) == (("x", "y"), None, "r")
+    assert sorted(select(pool, size=3, seed=b"").track_ids) == ["b", "c"]
+    assert pool.digest() != Pool.of(columns, np.array([1.0, 2.0, 1.0])).digest()
+    with pytest.raises(PoolError, match="2 weights were given for 3 tracks"):
+        Pool.of(columns, np.ones(2))
+    with pytest.raises(PoolError, match="track b has the weight nan"):
+        Pool.of(columns, np.array([1.0, math.nan, 1.0]))
+    with pytest.raises(PoolError, match="track a comes twice or out of sequence"):
+        Columns.build(["a", "a"], [[], []], [None, None])
 
 
 def test_two_hundred_drawn_playlists_are_the_same_on_every_machine() -> None:
