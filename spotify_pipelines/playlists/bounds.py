@@ -73,19 +73,25 @@ class Capacity:
 
 
 def capacity(
-    pool: Pool, limits: Limits, *, size: int, playlists: int = 1, rounds: int = 1, artist_rounds: int = 1
+    pool: Pool,
+    limits: Limits,
+    *,
+    size: int,
+    playlists: int = 1,
+    rounds: int = 1,
+    artist_rounds: int | None = None,
 ) -> Capacity:
     """What ``pool`` sustains for ``playlists`` of ``size`` tracks that share a cooldown of ``rounds`` rounds.
 
     ``artist_rounds`` is the artists' cooldown: whoever was heard comes again in that round after, at the earliest
-    (1: in the next).
+    (1: in the next one, and until then in no other playlist); None: artists don't rest.
     """
     supply = Supply.for_rounds(pool, limits, size=size, playlists=playlists, artist_rounds=artist_rounds)
     asked = size * playlists
     sustained = supply.most(rounds)
     lacking = max(0.0, asked - sustained)
     # An artist can give a track each time the cap lets one in, for as long as the cooldown keeps the others out.
-    cap = None if limits.artist_cap is None else supply.cap_of_artist
+    cap = supply.cap_of_artist
     per_artist = None if cap is None else max(1, math.floor(cap * rounds))
     return Capacity(
         asked=asked,
@@ -221,7 +227,7 @@ class Supply:
 
     @classmethod
     def for_rounds(
-        cls, pool: Pool, limits: Limits, *, size: int, playlists: int, artist_rounds: int
+        cls, pool: Pool, limits: Limits, *, size: int, playlists: int, artist_rounds: int | None
     ) -> "Supply":
         """All that a policy may draw, under what a round of ``playlists`` takes of an artist or an album.
 
@@ -229,23 +235,23 @@ class Supply:
         the playlists of a round can't share an artist either.
         """
         artist_cap: int | None = None
-        if artist_rounds > 1:
+        if artist_rounds is not None:
             artist_cap = limits.artist_cap or size
         elif limits.artist_cap is not None:
             artist_cap = limits.artist_cap * playlists
-        album_cap = None if limits.album_cap is None else limits.album_cap * playlists * artist_rounds
+        album_cap = None if limits.album_cap is None else limits.album_cap * playlists * (artist_rounds or 1)
         return cls(
             pool,
             np.flatnonzero(pool.weights > 0),
             artist_cap=artist_cap,
             album_cap=album_cap,
-            unit=artist_rounds,
+            unit=artist_rounds or 1,
         )
 
     @property
-    def cap_of_artist(self) -> float:
-        """Tracks of one artist that a round takes."""
-        return (self._artist_cap or 0) / self._unit
+    def cap_of_artist(self) -> float | None:
+        """Tracks of one artist that a round takes; None: any number."""
+        return None if self._artist_cap is None else self._artist_cap / self._unit
 
     @cached_property
     def is_simple(self) -> bool:

@@ -81,17 +81,23 @@ class Eligibility:
         weights: of each track, finite; 0 for those that may not be drawn.
         verdicts: for each track the place in ``reasons`` of the first rule that keeps it out; 0 if none does.
         reasons: why tracks are out, in the words of the rules.
+        firm: how many of the reasons hold for pinned tracks as well: not playable, and excluded.
         unmatched: entries of the policy that nothing in the catalogue answers to, with their key.
     """
 
     weights: NDArray[np.float64]
     verdicts: NDArray[np.uint8]
     reasons: tuple[str, ...]
+    firm: int
     unmatched: tuple[str, ...]
 
     def why_outside(self, index: int) -> str | None:
         """Why a track may not be drawn; None if it may."""
         return self.reasons[self.verdicts[index]] or None
+
+    def why_barred(self, index: int) -> str | None:
+        """Why a track may not come even if it is pinned; None if it may."""
+        return self.why_outside(index) if self.verdicts[index] < self.firm else None
 
     def counts(self) -> dict[str, int]:
         """How many tracks each reason keeps out, most first."""
@@ -117,18 +123,21 @@ def eligibility(policy: Policy, lookup: "Lookup", now: datetime) -> Eligibility:
     found = _Holding(policy, lookup, added_cutoff(policy, now))
     verdicts = np.zeros(len(lookup.catalogue), dtype=np.uint8)
     reasons = [""]
-    for reason, outside in found.rules():
-        first = outside & (verdicts == 0)
-        if first.any():
-            verdicts[first] = len(reasons)
-            reasons.append(reason)
+    firm = 1
+    for rules in (found.firm_rules(), found.rules()):
+        firm = len(reasons)
+        for reason, outside in rules:
+            first = outside & (verdicts == 0)
+            if first.any():
+                verdicts[first] = len(reasons)
+                reasons.append(reason)
     weights = found.weights()
     weightless = (weights == 0) & (verdicts == 0)
     if weightless.any():
         verdicts[weightless] = len(reasons)
         reasons.append("its weight is 0")
     weights[verdicts > 0] = 0
-    return Eligibility(weights, verdicts, tuple(reasons), tuple(found.unmatched))
+    return Eligibility(weights, verdicts, tuple(reasons), firm, tuple(found.unmatched))
 
 
 class Lookup:
@@ -203,10 +212,13 @@ class _Holding:
     cutoff: datetime | None
     unmatched: list[str] = field(default_factory=list)
 
-    def rules(self) -> Iterator[tuple[str, Mask]]:
-        """Each rule with the tracks that it keeps out, in the sequence in which reasons are told."""
+    def firm_rules(self) -> Iterator[tuple[str, Mask]]:
+        """Each rule that holds for pinned tracks as well, with the tracks that it keeps out."""
         yield from self._playability()
         yield from self._exclusions()
+
+    def rules(self) -> Iterator[tuple[str, Mask]]:
+        """Each further rule, in the sequence in which reasons are told."""
         yield from self._people_and_albums()
         yield from self._ages()
         yield from self._windows()

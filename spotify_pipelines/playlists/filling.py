@@ -8,7 +8,7 @@ Groups without a cap are not counted.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -30,7 +30,7 @@ class Filling:
         limits: what the rules ask.
         resting: track id → age of the last use, for tracks whose cooldown is not over.
         resting_artists: artist id → age of the last use, for artists whose cooldown is not over.
-        blocked: ids of tracks that never come.
+        blocked: id → why, for tracks that never come.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Filling:
         *,
         resting: Mapping[str, int],
         resting_artists: Mapping[str, int],
-        blocked: Collection[str],
+        blocked: Mapping[str, str],
     ) -> None:
         self.pool = pool
         self.limits = limits
@@ -115,7 +115,7 @@ class Filling:
             return "chosen already"
         track_id = self.pool.columns.track_ids[index]
         if track_id in self.blocked:
-            return "excluded"
+            return self.blocked[track_id]
         if track_id in self._resting:
             return f"in cooldown: last used {self._resting[track_id]} of {self.limits.cooldown} ago"
         if self._resting_artists:

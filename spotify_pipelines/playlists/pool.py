@@ -94,6 +94,11 @@ class PolicyPool:
         index = self.tracks.find(track_id)
         return "not in the catalogue" if index is None else self._eligibility.why_outside(index)
 
+    def why_barred(self, track_id: str) -> str | None:
+        """Why a track may not come even if it is pinned (not playable, excluded); None if it may, or is unknown."""
+        index = self.tracks.find(track_id)
+        return None if index is None else self._eligibility.why_barred(index)
+
     def why_empty(self) -> str:
         """Why there is nothing to draw from, in a sentence."""
         if not len(self._catalogue):

@@ -9,7 +9,7 @@ share, with rejection, so that it is exact, cheap per playlist and the same bits
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -136,7 +136,7 @@ def select(
     resting: Mapping[str, int] | None = None,
     resting_artists: Mapping[str, int] | None = None,
     freshness: Mapping[str, int] | None = None,
-    blocked: Collection[str] = frozenset(),
+    blocked: Mapping[str, str] | None = None,
     pinned: Sequence[str] = (),
     reserve: int = 0,
     relaxation: Sequence[Rule] = DEFAULT_RELAXATION,
@@ -151,8 +151,8 @@ def select(
         resting: tracks whose cooldown is not over: id → age of the last use, in the cooldown's unit.
         resting_artists: the same for artists.
         freshness: recently used tracks → a factor out of 2^32 (:func:`freshness_factor`).
-        blocked: tracks that never come.
-        pinned: tracks that come first of all and fill caps; those that are not in the pool are left out.
+        blocked: tracks that never come, not even pinned → the reason.
+        pinned: tracks that come first of all and fill caps; those that are not in the columns are left out.
         reserve: how many tracks to name beyond those chosen.
         relaxation: the rules that may give way, first to last.
 
@@ -170,7 +170,7 @@ def select(
             limits,
             resting=resting or {},
             resting_artists=resting_artists or {},
-            blocked=frozenset(blocked),
+            blocked=blocked or {},
         ),
         size=size,
         seed=derive_seed("selection", ALGORITHM_VERSION, seed),
@@ -208,11 +208,11 @@ class _Draw:
         for track_id in dict.fromkeys(track_ids):
             index = self.pool.find(track_id)
             if index is None:
-                self.left_out.append(Rejection(track_id, "pinned, but not in the catalogue or not playable"))
+                self.left_out.append(Rejection(track_id, "not in the catalogue"))
             elif track_id in self.filling.blocked:
-                self.left_out.append(Rejection(track_id, "pinned, but excluded"))
+                self.left_out.append(Rejection(track_id, self.filling.blocked[track_id]))
             elif not self.lacking:
-                self.left_out.append(Rejection(track_id, "pinned beyond the size"))
+                self.left_out.append(Rejection(track_id, "more tracks are pinned than the size holds"))
             else:
                 self.filling.pinned.add(index)
                 self.filling.take(index, "pinned")

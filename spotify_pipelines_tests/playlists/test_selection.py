@@ -180,7 +180,7 @@ def test_chances_stay_exact_when_most_of_the_pool_is_refused_and_the_sum_is_rebu
     pool = Pool.build(
         [*heavy, *(PoolTrack(track_id, (), None, weight) for track_id, weight in weights.items())]
     )
-    blocked = {track.track_id for track in heavy}
+    blocked = {track.track_id: "excluded" for track in heavy}
     draws = 1_500
     seen = Counter(
         select(pool, size=2, seed=derive_seed(number), blocked=blocked).track_ids for number in range(draws)
@@ -289,7 +289,7 @@ def test_the_first_refused_tracks_are_noted_with_the_reason() -> None:
         PoolTrack("z", ("z",), "z")
     ]
     made = select(
-        Pool.build(tracks), size=4, seed=b"1", limits=Limits(artist_cap=1), blocked={"z"}, relaxation=()
+        Pool.build(tracks), size=4, seed=b"1", limits=Limits(artist_cap=1), blocked={"z": "excluded"}, relaxation=()
     )
     reasons = {rejection.track_id: rejection.why for rejection in made.rejections}
     assert len(reasons) == 3
@@ -526,7 +526,7 @@ def test_pinned_tracks_come_first_fill_the_caps_and_say_what_they_break() -> Non
         limits=Limits(artist_cap=2, cooldown=9),
         resting={"t00000": 0},
         pinned=["outside", "t00000", "t00003", "nowhere", "t00004"],
-        blocked={"t00004"},
+        blocked={"t00004": "excluded"},
     )
     assert made.track_ids[:3] == ("outside", "t00000", "t00003")
     assert [pick.why for pick in made.picks[:3]] == ["pinned"] * 3
@@ -536,8 +536,8 @@ def test_pinned_tracks_come_first_fill_the_caps_and_say_what_they_break() -> Non
     assert made.picks[2].relaxation.breaches == (Breach(Rule.ARTIST_CAP, 1, 2, "artist-0000"),)
     assert made.picks[2].relaxation.reason == "pinned by the policy"
     assert {each.track_id: each.why for each in made.left_out} == {
-        "nowhere": "pinned, but not in the catalogue or not playable",
-        "t00004": "pinned, but excluded",
+        "nowhere": "not in the catalogue",
+        "t00004": "excluded",
     }
     assert len(made.picks) == 6
 
@@ -545,7 +545,7 @@ def test_pinned_tracks_come_first_fill_the_caps_and_say_what_they_break() -> Non
 def test_more_pinned_tracks_than_the_size_are_left_out_by_name() -> None:
     made = select(Pool.build(uniform(4)), size=1, seed=b"", pinned=["t00003", "t00001", "t00003"])
     assert made.track_ids == ("t00003",)
-    assert [(each.track_id, each.why) for each in made.left_out] == [("t00001", "pinned beyond the size")]
+    assert [(each.track_id, each.why) for each in made.left_out] == [("t00001", "more tracks are pinned than the size holds")]
 
 
 @given(tracks_with_guests(), st.integers(0, 8), caps, caps, seeds)
