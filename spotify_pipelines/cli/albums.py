@@ -1,10 +1,10 @@
-"""``albums add | list | retry``: the queue of album URLs from the command line.
+"""``albums add | list | retry | tag | untag``: the queue of album URLs from the command line.
 
 What belongs here: where the texts come from, and what is printed. What does not: what an album reference looks
-like (``catalogue.urls``), the queue (``store.queue``).
+like (``catalogue.urls``), the queue (``store.queue``), what tags do (``playlists.eligibility``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +25,8 @@ from spotify_pipelines.cli.output import Exit, console, plain, print_json, print
 from spotify_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from spotify_pipelines.store.database import Database
 
 __all__ = ["register"]
@@ -33,24 +35,47 @@ _ARGUMENT = "argument"
 _Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
+def _tag_name(text: str) -> str:
+    from spotify_pipelines.playlists.references import LONGEST_SLUG, is_slug
+
+    if not is_slug(text):
+        raise typer.BadParameter(
+            f"{plain(text[:80])!r} is no tag: it is spelled with small letters, digits and single dashes between "
+            f"them, at most {LONGEST_SLUG} signs."
+        )
+    return text
+
+
+_Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE|URL…|-",
+        help="Album URLs, URIs or ids; files with one of them a line; '-' reads standard input.",
+        show_default=False,
+    ),
+]
+_TagName = Annotated[
+    str, typer.Argument(metavar="TAG", help="A word of yours, by which policies choose.", parser=_tag_name)
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the root app."""
     albums = typer.Typer(help="The queue of albums that are to be read from Spotify.", no_args_is_help=True)
-    for command in (add, retry):
+    for command in (add, retry, tag, untag):
         albums.command()(command)
     albums.command("list")(list_)
     app.add_typer(albums, name="albums")
 
 
 def add(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE|URL…|-",
-            help="Album URLs, URIs or ids; files with one of them a line; '-' reads standard input.",
-            show_default=False,
+    sources: _Sources,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag", help="Tag all of them, also those known already; may be repeated.", parser=_tag_name
         ),
-    ],
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Queue albums, in any shape that Spotify gives their addresses; nothing is fetched yet.
@@ -61,6 +86,7 @@ def add(
     Example: spotify-pipelines albums add albums.txt https://open.spotify.com/album/4aawyAB9vmqN3uQ7FjRGTy
     """
     from spotify_pipelines.store import queue
+    from spotify_pipelines.store import tags as tagging
 
     read = [_read(number, source) for number, source in enumerate(sources, start=1)]
     gathered = _Gathered.of(read)
@@ -70,6 +96,8 @@ def add(
                 session, [(url, album) for album, url in gathered.albums.items()], now=datetime.now(UTC)
             )
             gathered.added, gathered.known = counts.added, counts.known
+            if tags:
+                tagging.tag(session, gathered.albums, tags)
     if as_json:
         print_json(gathered.as_json())
     else:
@@ -105,7 +133,7 @@ def list_(
         return
     if rows:
         print_table(
-            ("Album", "Status", "Tries", "Next try (UTC)", "What is wrong", "As given"),
+            ("Album", "Status", "Tries", "Next try (UTC)", "What is wrong", "Tags", "As given"),
             [
                 (
                     row.album_id,
@@ -113,6 +141,7 @@ def list_(
                     row.attempts,
                     f"{row.next_attempt_at:%Y-%m-%d %H:%M}" if row.status in ("queued", "failed") else None,
                     row.error,
+                    ", ".join(row.tags),
                     row.url,
                 )
                 for row in rows
@@ -150,6 +179,59 @@ def retry(
             typer.echo(f"{album}: not among the failed albums; 'albums list --failed' shows them.", err=True)
         typer.echo(f"{len(queued)} albums are queued again.")
     if others:
+        raise typer.Exit(Exit.PARTLY)
+
+
+def tag(name: _TagName, sources: _Sources, as_json: _Json = False) -> None:
+    """Tag albums of the queue, read or not: policies take and weigh their tracks by it from the next draw on.
+
+    Exit code 1: some were refused, or the queue does not know them.
+
+    Example: spotify-pipelines albums tag calm albums.txt
+    """
+    from spotify_pipelines.store import tags
+
+    _change_tags(name, sources, tags.tag, done="tagged", as_json=as_json)
+
+
+def untag(name: _TagName, sources: _Sources, as_json: _Json = False) -> None:
+    """Take a tag from albums. Exit code 1: some were refused, or the queue does not know them.
+
+    Example: spotify-pipelines albums untag calm https://open.spotify.com/album/4aawyAB9vmqN3uQ7FjRGTy
+    """
+    from spotify_pipelines.store import tags
+
+    _change_tags(name, sources, tags.untag, done="untagged", as_json=as_json)
+
+
+def _change_tags(
+    name: str,
+    sources: list[str],
+    change: "Callable[[Session, Collection[str], Collection[str]], int]",
+    *,
+    done: str,
+    as_json: bool,
+) -> None:
+    from spotify_pipelines.store import tags
+
+    gathered = _Gathered.of([_read(number, source) for number, source in enumerate(sources, start=1)])
+    changed, strangers = 0, list[str]()
+    if gathered.albums:
+        with _open_database() as database, database.transaction() as session:
+            changed = change(session, gathered.albums, [name])
+            strangers = tags.unknown(session, gathered.albums)
+    if as_json:
+        print_json(
+            {"tag": name, done: changed, "not_in_queue": strangers, "refused": gathered.refused_json()}
+        )
+    else:
+        _complain(gathered)
+        for album in strangers:
+            typer.echo(f"{album}: not in the queue; 'albums add --tag {name}' queues and tags it.", err=True)
+        typer.echo(f"{changed} albums {done}.")
+    if not gathered.albums:
+        raise typer.Exit(Exit.WRONG_CALL)
+    if strangers or gathered.refused_count:
         raise typer.Exit(Exit.PARTLY)
 
 
@@ -192,12 +274,13 @@ class _Gathered:
             "known": self.known,
             "repeated": self.repeated_count,
             "refused_count": self.refused_count,
-            "refused": [
-                {"source": source.source, **asdict(line)}
-                for source in self.sources
-                for line in source.refused
-            ],
+            "refused": self.refused_json(),
         }
+
+    def refused_json(self) -> list[dict[str, object]]:
+        return [
+            {"source": source.source, **asdict(line)} for source in self.sources for line in source.refused
+        ]
 
 
 def _complain(gathered: _Gathered) -> None:

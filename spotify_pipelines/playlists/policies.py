@@ -22,6 +22,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from spotify_pipelines.playlists.contradictions import contradictions
@@ -88,6 +89,7 @@ __all__ = [
     "Years",
     "parse_policies",
     "policies_json_schema",
+    "policy_as_said",
     "policy_digest",
     "policy_from_json",
     "policy_to_json",
@@ -123,7 +125,9 @@ class Years(_Part):
     """A range of release years, both ends included; a track without a year lies outside."""
 
     first: Annotated[Whole, Field(ge=1000, le=9999)] | None = None
+    """The earliest year."""
     last: Annotated[Whole, Field(ge=1000, le=9999)] | None = None
+    """The latest year."""
 
     @model_validator(mode="after")
     def _in_sequence(self) -> Self:
@@ -154,7 +158,7 @@ class PoolRule(_Part):
     added_since: AddedSince | None = None
     """A date, or a number of days before today: albums queued from then on (days of the policy's time zone)."""
     explicit: Literal["allow", "exclude", "only"] = "allow"
-    """What is not known to be explicit or clean counts as neither."""
+    """Tracks with explicit words: also, none, or only them."""
     playable: Literal["unknown_passes", "known"] = "unknown_passes"
     """A track that Spotify says can't be played is never drawn; ``known``: nor one of which it said nothing."""
     market: Market | None = None
@@ -203,14 +207,23 @@ class FeatureWindows(_Part):
     """Windows of Spotify's audio features; a track has to pass all that are given."""
 
     danceability: Share = None
+    """Fit for dancing, 0 to 1."""
     energy: Share = None
+    """Intensity, 0 to 1."""
     speechiness: Share = None
+    """Spoken words, 0 to 1; music has less than 0.33."""
     acousticness: Share = None
+    """Confidence that it is acoustic, 0 to 1."""
     instrumentalness: Share = None
+    """Likelihood that nobody sings, 0 to 1."""
     liveness: Share = None
+    """Likelihood of an audience, 0 to 1."""
     valence: Share = None
+    """From sad (0) to cheerful (1)."""
     tempo: Annotated[FeatureWindow | None, _between(0, 400, " beats per minute")] = None
+    """Beats per minute, 0 to 400."""
     loudness: Annotated[FeatureWindow | None, _between(-80, 20, " dB")] = None
+    """Average loudness in dB, −80 to 20."""
 
     def given(self) -> dict[str, FeatureWindow]:
         """The windows that are set, by feature."""
@@ -234,7 +247,9 @@ class PopularityWeight(_Part):
     """A factor by the popularity of the album (0 to 100), in a straight line between two ends."""
 
     at_0: Factor = 1.0
+    """The factor of an album that nobody plays."""
     at_100: Factor = 1.0
+    """The factor of the most popular ones."""
     unknown: Factor = 1.0
     """Where Spotify did not tell; in development mode that is everywhere."""
 
@@ -258,6 +273,7 @@ class Weights(_Part):
     tags: TagFactors = Field(default={})
     """Factors by tag; of an album with several tags each counts."""
     popularity: PopularityWeight | None = None
+    """A factor by the popularity of the album (0 to 100), in a straight line between two ends."""
 
 
 class _Rest(_Part):
@@ -314,7 +330,9 @@ class Caps(_Part):
     """How many tracks of one playlist may credit the same artist, or come from the same album; null: any."""
 
     artist: Annotated[Whole, Field(ge=1, le=100)] | None = 2
+    """Tracks that credit the same artist, guests included; null: any number."""
     album: Annotated[Whole, Field(ge=1, le=100)] | None = None
+    """Tracks from the same album."""
 
 
 class OrderRule(_Part):
@@ -334,8 +352,11 @@ class Reshuffle(_Part):
     """When a playlist is drawn anew: every so many days at a local time."""
 
     every_days: Annotated[Whole, Field(ge=1, le=366)] = 7
-    at: LocalTime = time(4, 0)
+    """Days of a cycle."""
+    at: Annotated[LocalTime, Field(json_schema_extra={"default": "04:00"})] = time(4, 0)
+    """Local time at which a cycle begins; clock changes neither skip nor repeat one."""
     timezone: ZoneName = "UTC"
+    """IANA name of a time zone, such as Europe/Berlin; days and dates of the policy are days there."""
 
 
 def _pool(value: Any) -> Any:
@@ -366,16 +387,20 @@ class Policy(_Part):
     """
     order: OrderRule = OrderRule()
     name_template: Annotated[str, _template(NAME_LIMIT, allow_links=True)] = "$policy"
+    """The playlist's name; $names are put in when it is written."""
     description_template: Annotated[str, _template(DESCRIPTION_LIMIT - 11, allow_links=False)] = (
         "$tracks tracks, drawn on $date"
     )
+    """The playlist's description; no links, which Spotify refuses."""
     public: Switch = False
     """Whether Spotify lists it on the account's profile; no access control."""
     reshuffle: Reshuffle = Reshuffle()
     accounts: Annotated[
         Literal["all"] | Names, one_message("should be all or a list of different account names or ids")
     ] = "all"
+    """Accounts that get playlists of this policy, by name or id."""
     playlists_per_account: Annotated[Whole, Field(ge=1, le=100)] = 1
+    """How many each of them gets."""
     on_missing: Literal["recreate", "leave"] = "recreate"
     """What happens after the owner deletes the playlist on Spotify."""
 
@@ -444,20 +469,31 @@ def policy_to_json(policy: Policy) -> dict[str, Any]:
     return policy.model_dump(mode="json")
 
 
+def policy_as_said(policy: Policy) -> dict[str, Any]:
+    """A policy as plain JSON values, without what is as it is by default."""
+    return policy.model_dump(mode="json", exclude_defaults=True)
+
+
 def policy_digest(policy: Policy) -> str:
     """SHA-256 of what a policy says, whatever its layout, key sequence and comments.
 
     Values that equal their default don't count: a key that a later release adds changes no digest.
     """
-    said = policy.model_dump(mode="json", exclude_defaults=True)
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    canonical = json.dumps(policy_as_said(policy), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def policies_json_schema() -> dict[str, Any]:
     """JSON Schema of a policy file, for editors that complete and check YAML."""
-    schema = PolicyFile.model_json_schema()
+    schema = PolicyFile.model_json_schema(schema_generator=_Untitled)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Playlist policies"}
+
+
+class _Untitled(GenerateJsonSchema):
+    """Keys have descriptions; titles that repeat their names would only make editors talk more."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def _named_twice(value: Mapping[str, Any]) -> list[Wrong]:

@@ -26,7 +26,14 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from spotify_pipelines.playlists.cycles import CycleError, zone
-from spotify_pipelines.playlists.references import Kind, ReferenceRefused, cleaned, comparable
+from spotify_pipelines.playlists.references import (
+    LONGEST_SLUG,
+    SLUG,
+    Kind,
+    ReferenceRefused,
+    cleaned,
+    comparable,
+)
 
 __all__ = [
     "AddedSince",
@@ -173,7 +180,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 ArtistRef = Annotated[Text, _reference("artist")]
 AlbumRef = Annotated[Text, _reference("album")]
 TrackRef = Annotated[Text, _reference("track")]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=LONGEST_SLUG)]
 
 _NOT_EMPTY: Final = Field(min_length=1)
 _DISTINCT: Final = AfterValidator(distinct)

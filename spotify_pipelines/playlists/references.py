@@ -8,9 +8,13 @@ import re
 import unicodedata
 from typing import Final, Literal
 
-__all__ = ["Kind", "ReferenceRefused", "cleaned", "comparable", "is_id"]
+__all__ = ["LONGEST_SLUG", "SLUG", "Kind", "ReferenceRefused", "cleaned", "comparable", "is_id", "is_slug"]
 
 Kind = Literal["artist", "album", "track"]
+
+SLUG: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+LONGEST_SLUG: Final = 60
+"""How policies and tags are spelled: small letters and digits, with single dashes between them."""
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -59,6 +63,11 @@ def is_id(text: str) -> bool:
     for digit in text:
         number = number * 62 + _VALUES[digit]
     return number < 1 << 128
+
+
+def is_slug(text: str) -> bool:
+    """Whether a text is spelled as a policy's name or a tag has to be."""
+    return len(text) <= LONGEST_SLUG and re.fullmatch(SLUG, text, re.ASCII) is not None
 
 
 def comparable(name: str) -> str:

@@ -64,7 +64,9 @@ def read_yaml(text: str | bytes) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = " ".join(part for part in (error.context, error.problem) if part)
-        return _unreadable(f"is not readable as YAML: {told}", line=mark.line + 1 if mark else None)
+        # PyYAML ends a plain text at a question mark there, and shared links have one.
+        hint = "; within [] and {} an address with a ? needs quotes" if "got '?'" in told else ""
+        return _unreadable(f"is not readable as YAML: {told}{hint}", line=mark.line + 1 if mark else None)
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         return _unreadable(f"holds a character that YAML forbids (U+{int(error.character):04X})", line=line)

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Select, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from spotify_pipelines.store.tables import Playlist, Policy
+from spotify_pipelines.store.playlists import playlist_label
+from spotify_pipelines.store.tables import Account, Playlist, Policy
 
 __all__ = [
     "PolicyRow",
@@ -23,7 +24,9 @@ __all__ = [
     "lock_and_read",
     "newest_versions",
     "playlist_counts",
+    "playlists_of",
     "policy_definitions",
+    "versions",
 ]
 
 
@@ -51,6 +54,11 @@ def newest_versions(session: Session) -> list[PolicyRow]:
     return _rows(session, select(Policy).distinct(Policy.name).order_by(Policy.name, Policy.version.desc()))
 
 
+def versions(session: Session, name: str) -> list[PolicyRow]:
+    """All versions of one policy, newest first."""
+    return _rows(session, select(Policy).where(Policy.name == name).order_by(Policy.version.desc()))
+
+
 def lock_and_read(session: Session) -> dict[str, PolicyRow]:
     """The newest version of every policy by name; other writers wait for the transaction's end."""
     session.execute(text(f"LOCK TABLE {Policy.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
@@ -74,6 +82,20 @@ def playlist_counts(session: Session) -> dict[str, int]:
         .group_by(Playlist.policy_name)
     )
     return dict(session.execute(query).tuples().all())
+
+
+def playlists_of(session: Session, names: Iterable[str]) -> dict[str, list[str]]:
+    """Labels of the playlists that are not retired, by policy."""
+    query = (
+        select(Playlist.policy_name, Playlist.sequence, Account.name)
+        .join(Account, Account.id == Playlist.account_id)
+        .where(Playlist.status != "retired", Playlist.policy_name.in_(set(names)))
+        .order_by(Playlist.id)
+    )
+    found: dict[str, list[str]] = {}
+    for name, sequence, account in session.execute(query):
+        found.setdefault(name, []).append(playlist_label(name, sequence, account))
+    return found
 
 
 def add_version(session: Session, policy: Mapping[str, Any]) -> None:

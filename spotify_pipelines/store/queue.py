@@ -88,6 +88,7 @@ class QueuedAlbum:
     claimed_until: datetime | None
     added_at: datetime
     ingested_at: datetime | None
+    tags: list[str]
 
 
 def enqueue(session: Session, albums: Sequence[tuple[str, str]], *, now: datetime) -> QueueCounts:

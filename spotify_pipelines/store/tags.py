@@ -23,7 +23,7 @@ def tag(session: Session, album_ids: Collection[str], tags: Collection[str]) -> 
     return _set(
         session,
         "UPDATE album_sources SET tags = ARRAY("
-        'SELECT DISTINCT tag FROM unnest(tags || CAST(:tags AS text[])) AS tag ORDER BY tag COLLATE "C") '
+        'SELECT tag FROM unnest(tags || CAST(:tags AS text[])) AS tag GROUP BY tag ORDER BY tag COLLATE "C") '
         "WHERE album_id = ANY(:albums) AND NOT tags @> CAST(:tags AS text[])",
         album_ids,
         tags,

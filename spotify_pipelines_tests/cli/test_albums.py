@@ -1,4 +1,4 @@
-"""``albums add | list | retry`` as a person or a script meets them."""
+"""``albums add | list | retry | tag | untag`` as a person or a script meets them."""
 
 import json
 from collections.abc import Callable
@@ -166,3 +166,42 @@ def test_retry_of_nothing_or_of_junk_is_a_wrong_call(command: Command, words: li
 @pytest.mark.parametrize("name", ["add", "list", "retry"])
 def test_every_command_shows_an_example(command: Command, name: str) -> None:
     assert f"Example: spotify-pipelines albums {name}" in " ".join(command(name, "--help").stdout.split())
+
+
+def tags_of(command: Command) -> dict[str, list[str]]:
+    return {row["album_id"]: row["tags"] for row in as_json(command("list", "--json"))["albums"]}
+
+
+def test_albums_are_tagged_when_they_are_added_or_later(command: Command) -> None:
+    command("add", ONE, TWO)
+    assert command("add", ONE, "--tag", "calm", "--tag", "live").exit_code == 0
+    assert tags_of(command) == {ONE: ["calm", "live"], TWO: []}
+
+    again = command("tag", "calm", f"spotify:album:{ONE}", TWO)
+    assert (again.exit_code, again.stdout) == (0, "1 albums tagged.\n")
+    assert tags_of(command) == {ONE: ["calm", "live"], TWO: ["calm"]}
+
+    assert command("untag", "calm", ONE).stdout == "1 albums untagged.\n"
+    assert tags_of(command) == {ONE: ["live"], TWO: ["calm"]}
+    assert "calm" in command("list").stdout
+
+
+def test_what_is_not_in_the_queue_can_not_be_tagged_and_is_named(command: Command) -> None:
+    command("add", ONE)
+
+    told = command("tag", "calm", ONE, TWO, TRACK)
+    assert (told.exit_code, told.stdout) == (1, "1 albums tagged.\n")
+    assert f"{TWO}: not in the queue; 'albums add --tag calm' queues and tags it." in told.stderr
+    assert "track link" in told.stderr
+
+    machine = as_json(command("untag", "calm", TWO, "--json"))
+    assert (machine["untagged"], machine["not_in_queue"]) == (0, [TWO])
+
+
+@pytest.mark.parametrize("name", ["Calm", "two words", "-x", "", "x" * 61])
+def test_a_tag_that_is_misspelt_is_refused(command: Command, name: str) -> None:
+    command("add", ONE)
+    refused = CliRunner().invoke(build_app(), ["albums", "tag", "--", name, ONE])
+    assert refused.exit_code == 2
+    assert "is no tag" in refused.stderr
+    assert tags_of(command) == {ONE: []}

@@ -1,13 +1,17 @@
-"""``policies check | apply | list`` as a person or a script meets them."""
+"""``policies check | diff | apply | list | show | schema`` as a person or a script meets them."""
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 from typer.testing import CliRunner, Result
 
 from spotify_pipelines.cli.root import build_app
+from spotify_pipelines.store.tables import Account, Playlist, SpotifyApp
+from spotify_pipelines_tests.support.databases import open_database
 
 GOOD = """
 policies:
@@ -103,3 +107,102 @@ def test_the_list_shows_the_newest_version_of_each_policy(command: Command) -> N
     )
     assert rows["morning"]["definition"]["size"] == 20
     assert "morning" in command("list").stdout
+
+
+def edit(old: str, new: str) -> None:
+    Path("policies.yaml").write_text(GOOD.replace(old, new), "utf-8")
+
+
+def test_a_diff_says_what_would_change_and_changes_nothing(command: Command) -> None:
+    new = command("diff", "policies.yaml").stdout
+    assert "morning: version 1\n  no playlist yet: the next plan makes them\n" in new
+    command("apply", "policies.yaml")
+
+    edit("size: 20", "size: 30\n    exclude: {artists: [Ana]}\n    cooldown: {days: 3}")
+    told = command("diff", "policies.yaml").stdout
+    assert told == (
+        "morning: version 2\n  size: 20 → 30\n  exclude.artists: + Ana\n  cooldown.days: (none) → 3\n"
+        "  cooldown.scope: (none) → playlist\n  no playlist yet: the next plan makes them\nevening: unchanged\n"
+    )
+    machine = json.loads(command("diff", "policies.yaml", "--json").stdout)["policies"]
+    assert machine[0]["changes"][0] == {"key": "size", "before": 20, "after": 30}
+    assert json.loads(command("list", "--json").stdout)["policies"][1]["version"] == 1
+
+
+def test_a_diff_names_the_playlists_that_are_drawn_anew(command: Command, database_url: str) -> None:
+    command("apply", "policies.yaml")
+    plan_two_playlists(database_url)
+
+    edit("size: 20", "size: 30")
+    assert "  drawn anew: morning@ana, morning-2@ana\n" in command("diff", "policies.yaml").stdout
+    edit("  - name: morning\n    size: 20\n", "")
+    assert "morning: not in the file\n" in command("diff", "policies.yaml").stdout
+    pruned = command("diff", "policies.yaml", "--prune").stdout
+    assert "morning: deactivated\n  retired with the next plan: morning@ana, morning-2@ana\n" in pruned
+
+
+def plan_two_playlists(database_url: str) -> None:
+    with open_database(database_url) as database, database.transaction() as session:
+        app = session.scalar(insert(SpotifyApp).values(name="app", client_id="c").returning(SpotifyApp.id))
+        account = session.scalar(
+            insert(Account).values(app_id=app, name="ana", spotify_user_id="u").returning(Account.id)
+        )
+        for sequence in (1, 2):
+            session.execute(
+                insert(Playlist).values(
+                    account_id=account, policy_name="morning", sequence=sequence, anchor=date(2026, 1, 1)
+                )
+            )
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "stored"), [("n\n", (), 0), ("y\n", (), 2), ("", ("--yes",), 2), ("", ("--json",), 2)]
+)
+def test_in_a_terminal_applying_asks_first(
+    command: Command, monkeypatch: pytest.MonkeyPatch, answer: str, words: tuple[str, ...], stored: int
+) -> None:
+    monkeypatch.setattr("spotify_pipelines.cli.policies._has_terminal", lambda: True)
+
+    result = CliRunner().invoke(build_app(), ["policies", "apply", "policies.yaml", *words], input=answer)
+
+    assert result.exit_code == (0 if stored else 3)
+    assert ("morning: version 1" in result.stderr) == (not words)
+    assert len(json.loads(command("list", "--json").stdout)["policies"]) == stored
+
+
+def test_nothing_is_asked_where_nothing_changes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    command("apply", "policies.yaml")
+    monkeypatch.setattr("spotify_pipelines.cli.policies._has_terminal", lambda: True)
+
+    assert command("apply", "policies.yaml").stdout == "morning: unchanged\nevening: unchanged\n"
+
+
+def test_a_version_is_shown_as_a_file_that_says_the_same(command: Command) -> None:
+    edit("size: 20", "size: 20\n    reshuffle: {at: '05:15'}\n    pool: {added_since: 2026-01-31}")
+    command("apply", "policies.yaml")
+    Path("policies.yaml").write_text("policies:\n  - {name: morning, size: 30}\n", "utf-8")
+    command("apply", "policies.yaml")
+
+    old = command("show", "morning", "--version", "1")
+    assert old.stdout.startswith("# morning, version 1 of 2, not in force, stored ")
+    for words in ((), ("--defaults",)):
+        Path("policies.yaml").write_text(command("show", "morning", "--version", "1", *words).stdout, "utf-8")
+        assert "  reshuffle.at: 04:00 → 05:15\n" in command("diff", "policies.yaml").stdout
+    assert "size: 30" in command("show", "morning").stdout
+    machine = json.loads(command("show", "morning", "--json").stdout)["policy"]
+    assert (machine["version"], machine["in_force"], len(machine["versions"])) == (2, True, 2)
+
+
+def test_a_policy_or_version_that_is_not_there_is_named(command: Command) -> None:
+    command("apply", "policies.yaml")
+
+    stranger, version = command("show", "noon"), command("show", "morning", "--version", "7")
+
+    assert (stranger.exit_code, version.exit_code) == (2, 2)
+    assert "There is no policy 'noon'; known are: evening, morning." in stranger.stderr
+    assert "Policy 'morning' has the versions 1 to 1, and no version 7." in version.stderr
+
+
+def test_the_schema_is_printed_for_editors(command: Command) -> None:
+    assert json.loads(command("schema").stdout)["title"] == "Playlist policies"
+    assert "| `pool.tags` |" in command("schema", "--markdown").stdout

@@ -20,8 +20,13 @@ from spotify_pipelines.playlists.policies import (
     policy_from_json,
     policy_to_json,
 )
+from spotify_pipelines.playlists.policy_reference import reference_table
 from spotify_pipelines.playlists.rules import Rule
 
+TRACK = "4aawyAB9vmqN3uQ7FjRGTy"
+THIRD = "7ouMYWpwJ422jRcDASZB7P"
+OTHER = "2eia0myWFgoHuttJytCxgX"
+DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "policies.yaml"
 
 
@@ -131,6 +136,96 @@ def test_plain_yaml_values_mean_what_they_look_like() -> None:
             "should be 'artist_cooldown', 'cooldown', 'album_cap' or 'artist_cap', got \"size\"",
         ),
         ("order: {gap: wide}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
+        (
+            "order: {flow: smoth}",
+            "order.flow",
+            "should be 'none', 'smooth', 'rise', 'fall' or 'wave', got \"smoth\"; did you mean smooth?",
+        ),
+        ("labels: [Blue]", "labels", "unknown key; did you mean pool.labels?"),
+        ("artist_cooldown: {days: 3}", "artist_cooldown", "unknown key; did you mean cooldown.artist?"),
+        ("cooldown: {artist: {}}", "cooldown.artist", "needs either days or draws"),
+        (
+            "cooldown: {days: 3, scope: fleet, artist: {draws: 1}}",
+            "cooldown",
+            "counts draws, which only scope playlist has; give days for scope fleet",
+        ),
+        (
+            "pool: {tags: [Two Words]}",
+            "pool.tags[0]",
+            'should be small letters and digits with single dashes between them, got "Two Words"',
+        ),
+        ("pool: {market: de}", "pool.market", 'should be a country in two capital letters, such as "DE"'),
+        (
+            "pool: {added_since: 0}",
+            "pool.added_since",
+            "should be a date such as 2026-01-31, or a number of days from 1 to 36500",
+        ),
+        (
+            "pool: {added_since: last week}",
+            "pool.added_since",
+            "should be a date such as 2026-01-31, or a number of days from 1 to 36500",
+        ),
+        ("pool: {added_since: 2026-02-30}", "pool.added_since", "2026-02-30 is no day of the calendar"),
+        (
+            f"pool: {{artists: [spotify:album:{TRACK}]}}",
+            "pool.artists[0]",
+            f"is the address of another kind (album), not of an artist, got 'spotify:album:{TRACK}'",
+        ),
+        (
+            "exclude: {tracks: [Hello]}",
+            "exclude.tracks[0]",
+            "should be the link, URI or id of a track (22 letters and digits); its name could mean several, "
+            "got 'Hello'",
+        ),
+        ("exclude: {albums: [a, a]}", "exclude.albums", "names a twice"),
+        ("pinned: [a]", "pinned", "should be a mapping"),
+        (f"pinned: {{0: {TRACK}}}", "pinned.0", "should be a position in the playlist, counted from 1"),
+        (f"pinned: {{-1: {TRACK}}}", "pinned.-1", "should be a position in the playlist, counted from 1"),
+        (
+            f"pinned: {{first: {TRACK}}}",
+            "pinned.first",
+            "should be a position in the playlist, counted from 1",
+        ),
+        (
+            f"pinned: {{1: {TRACK}, 2: spotify:track:{TRACK}}}",
+            "pinned",
+            f"puts the track {TRACK} at 1 and at 2",
+        ),
+        (f"pinned: {{1: {TRACK}, '1': {OTHER}}}", "pinned.1", "is given twice, first on line 3"),
+        (
+            f"size: 3\npinned: {{4: {TRACK}}}",
+            "pinned.4",
+            "is beyond the size of 3; positions go from 1 to 3",
+        ),
+        (
+            f"exclude: {{tracks: [{TRACK}]}}\npinned: {{1: {TRACK}}}",
+            "pinned.1",
+            f"the track {TRACK} is in exclude.tracks too; take it out of one of them",
+        ),
+        (
+            "pool: {artists: [Ana, Bo]}\nexclude: {artists: [bo, ANA, cy]}",
+            "pool.artists",
+            "all of them are in exclude.artists too: no track is left",
+        ),
+        (
+            "pool: {tags: [calm]}\nweights: {tags: {calm: 0}}",
+            "pool.tags",
+            "all of them have the weight 0 in weights.tags: no track is left",
+        ),
+        ("weights: {artists: {Ana: -0.5}}", "weights.artists.Ana", "should be at least 0, got -0.5"),
+        ("weights: {labels: {Blue: 1001}}", "weights.labels.Blue", "should be at most 1000, got 1001"),
+        ("weights: {tags: {calm: .nan}}", "weights.tags.calm", 'should be a number, got ".nan"'),
+        ("weights: {tags: {calm: true}}", "weights.tags.calm", "should be a number, got true"),
+        (
+            "weights: {artists: {Ana: 1, ANA: 2}}",
+            "weights.artists",
+            "names Ana and ANA: capitals and spaces make no difference",
+        ),
+        (
+            f"weights: {{albums: {{{TRACK}: 1, 'spotify:album:{TRACK}': 2}}}}",
+            "weights.albums",
+            "names the same thing twice: a link and its id are one",
+        ),
         ("order: {gap: 0}", "order.gap", "should be best, half or a number of positions from 1 to 99"),
         ("name_template: $polcy", "name_template", "unknown name $polcy; did you mean $policy?"),
         (
@@ -199,6 +294,11 @@ def test_every_problem_of_a_file_is_listed_at_once_with_its_line() -> None:
         ),
         ("policies: " + "[" * 5_000, "is not readable as YAML: nested deeper than 16 levels"),
         (
+            "policies: [{name: mix, pinned: {1: https://open.spotify.com/track/x?si=y}}]",
+            "is not readable as YAML: while parsing a flow mapping expected ',' or '}', but got '?'"
+            "; within [] and {} an address with a ? needs quotes",
+        ),
+        (
             "policies:\n  - name: mix\n---\nmore: 1\n",
             "is not readable as YAML: expected a single document in the stream but found another document",
         ),
@@ -260,10 +360,79 @@ def test_a_digest_speaks_of_the_meaning_only() -> None:
     assert policy_digest(policy()) == "820b4e2d4ea3df9c611110c734f6b24fc1314ddaba37a0f2413336a77ab988bb"
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "digest"),
+    [
+        ("mix", "size: 50", "820b4e2d4ea3df9c611110c734f6b24fc1314ddaba37a0f2413336a77ab988bb"),
+        (
+            "everything",
+            "size: 30\n"
+            "pool: {artists: [Ana, Bo], albums: [4aawyAB9vmqN3uQ7FjRGTy], years: {first: 1990}, explicit: exclude}\n"
+            "features: {tempo: {min: 100}, energy: {max: 0.5}}\nmissing_features: exclude\n"
+            "weights: {freshness: 1.5, horizon_days: 30}\ncooldown: {days: 9, scope: fleet}\n"
+            "caps: {artist: 3, album: null}\nrelaxation: [artist_cap, cooldown]\norder: {gap: 4}\n"
+            "name_template: Mix $week\npublic: true\naccounts: [ana]\nplaylists_per_account: 2\n"
+            "on_missing: leave\nreshuffle: {every_days: 3, at: '05:15', timezone: Europe/Berlin}",
+            "9d7bafc675ae05a36128c6b792c18ddb9eb640d3b7aea5fd4c6834719a19d9dc",
+        ),
+    ],
+)
+def test_policies_that_were_stored_by_the_first_release_keep_their_digest(
+    name: str, body: str, digest: str
+) -> None:
+    assert policy_digest(policy(body).model_copy(update={"name": name})) == digest
+
+
+def test_the_example_keeps_its_digests_too() -> None:
+    policies = parse_policies(EXAMPLE.read_bytes(), "").policies
+    assert [policy_digest(made)[:12] for made in policies] == ["5ec28b3c5431", "2841b3091bbe"]
+
+
+def test_saying_the_default_of_a_new_key_changes_no_digest() -> None:
+    said = (
+        "pool: {playable: unknown_passes, market: null, tags: null}\nexclude: {tracks: []}\npinned: {}\n"
+        "weights: {artists: {}, popularity: null}\norder: {flow: none}"
+    )
+    assert policy_digest(policy(said)) == policy_digest(policy())
+
+
+def test_a_list_without_a_sequence_says_the_same_in_any() -> None:
+    one = policy("exclude: {artists: [Ana, Bo]}\npool: {tags: [a, b]}\nweights: {tags: {a: 2, b: 3}}")
+    two = policy("weights: {tags: {b: 3, a: 2}}\npool: {tags: [b, a]}\nexclude: {artists: [Bo, Ana]}")
+    assert policy_digest(one) == policy_digest(two)
+
+
+def test_an_artists_rest_gives_way_first_unless_a_policy_says_otherwise() -> None:
+    assert policy("cooldown: {artist: {days: 3}}").relaxation[0] is Rule.ARTIST_COOLDOWN
+    assert policy("cooldown: {artist: {days: 3}}\nrelaxation: [cooldown]").relaxation == (Rule.COOLDOWN,)
+    assert Rule.ARTIST_COOLDOWN not in policy("cooldown: {days: 3}").relaxation
+
+
+def test_artists_may_rest_alone_or_longer_than_tracks() -> None:
+    alone = policy("cooldown: {artist: {draws: 2}}").cooldown
+    assert alone is not None
+    assert alone.artist is not None
+    assert (alone.length, alone.holds_back(0), alone.artist.length) == (0, False, 2)
+    assert alone.artist.holds_back(1)
+
+
+def test_references_are_kept_as_ids() -> None:
+    made = policy(
+        f"pool: {{artists: ['https://open.spotify.com/intl-de/artist/{TRACK}?si=1', ' Ana ']}}\n"
+        f"exclude: {{tracks: [spotify:track:{OTHER}]}}\n"
+        f"pinned: {{7: 'https://open.spotify.com/track/{TRACK}?si=x', 1: {THIRD}}}"
+    )
+    assert made.pool.artists == (TRACK, "Ana")
+    assert made.exclude.tracks == (OTHER,)
+    assert list(made.pinned.items()) == [(1, THIRD), (7, TRACK)]
+
+
 def test_a_policy_survives_the_way_through_the_database() -> None:
     for made in (
         *parse_policies(EXAMPLE.read_text(), "").policies,
         policy("accounts: [ana, bo]\norder: {gap: 4}"),
+        policy("pool: {added_since: 2026-01-31, labels: [b, a]}\ncooldown: {days: 3, artist: {days: 2}}"),
+        policy(f"pool: {{added_since: 30}}\npinned: {{3: {TRACK}}}\nweights: {{artists: {{Ana: 2}}}}"),
     ):
         stored = json.loads(json.dumps(policy_to_json(made)))
         shuffled = dict(random.Random(1).sample(list(stored.items()), len(stored)))
@@ -285,3 +454,20 @@ def test_the_schema_for_editors_names_every_key_and_forbids_others() -> None:
     assert definitions["Policy"]["additionalProperties"] is False
     assert definitions["Reshuffle"]["properties"]["at"]["pattern"]
     json.dumps(schema)
+
+
+def test_the_published_schema_and_table_are_those_of_the_code() -> None:
+    schema = json.loads((DOCS / "policies.schema.json").read_text("utf-8"))
+    assert schema == policies_json_schema(), (
+        "run: spotify-pipelines policies schema > docs/policies.schema.json"
+    )
+    page = (DOCS / "policies.md").read_text("utf-8")
+    assert reference_table() in page, "put in: spotify-pipelines policies schema --markdown"
+    assert EXAMPLE.read_text("utf-8").startswith(
+        "# yaml-language-server: $schema=../docs/policies.schema.json\n"
+    )
+
+
+def test_every_key_is_explained() -> None:
+    for row in reference_table().splitlines()[2:]:
+        assert not row.endswith("|  |"), row
