@@ -10,9 +10,9 @@ the order random; the opening track is uniform over the tracks that can open.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Final, Literal
 
 from spotify_pipelines.playlists.figures import neighbour_bound, neighbours, smallest_gap
@@ -27,6 +27,7 @@ from spotify_pipelines.playlists.transitions import (
     place_costs,
     transition_costs,
 )
+from spotify_pipelines.playlists.walk import Walks
 
 __all__ = ["ALGORITHM_VERSION", "Arrangement", "Gap", "OrderError", "OrderTrack", "arrange", "gap_bound"]
 
@@ -150,23 +151,11 @@ def _wanted_gap(gap: Gap, bound: int | None) -> int:
     return bound if gap == "best" else max(2, -(-bound // 2))
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What a walk has yet to place: tracks per class (pins apart), and tracks per artist."""
-
-    left: list[int]
-    remaining: list[int]
-
-
-# Chooses among the classes that may stand at a slot, or None to give up.
-_Choice = Callable[[list[int], int, _Tally], int | None]
-
-
 class _Board:
     """The tracks of one list, as numbers, and the moves on an order of them.
 
-    Tracks that credit the same *repeating* artists are interchangeable and form a class; the construction
-    works on classes, which are few, and tracks are dealt to the slots of their class at random.
+    Walks place classes of tracks that credit the same *repeating* artists; tracks are dealt to the slots of
+    their class at random.
     """
 
     def __init__(self, tracks: Sequence[OrderTrack], pinned: Mapping[str, int], bits: BitSource) -> None:
@@ -180,11 +169,14 @@ class _Board:
         self.credits = [tuple(sorted({number[a] for a in t.artists if a in number})) for t in self.tracks]
         self.count = [counts[artist] for artist in repeating]
         self.classes = sorted(set(self.credits))
-        self.all_classes = list(range(len(self.classes)))
         self.class_of = [self.classes.index(names) for names in self.credits]
-        self.class_size = [0] * len(self.classes)
-        for index, kind in enumerate(self.class_of):
-            self.class_size[kind] += index not in self.pins.values()
+        sizes = Counter(self.class_of)
+        self.walks = Walks(
+            self.classes,
+            [sizes[kind] for kind in range(len(self.classes))],
+            {slot: self.class_of[index] for slot, index in self.pins.items()},
+            bits,
+        )
         members: list[set[int]] = [set() for _ in repeating]
         for index, names in enumerate(self.credits):
             for artist in names:
@@ -193,18 +185,18 @@ class _Board:
             tuple(sorted(set().union(*(members[a] for a in names)) - {index}))
             for index, names in enumerate(self.credits)
         ]
-        self.pinned_slots = [
-            sorted(slot for slot, index in self.pins.items() if artist in self.credits[index])
-            for artist in range(len(repeating))
-        ]
         self.bound = self._bound()
-        self.priority = list(range(len(self.classes)))
-        bits.shuffle(self.priority)
 
     def _bound(self) -> int | None:
+        """What neither the list nor its pins let a gap exceed."""
         bound = gap_bound([track.artists for track in self.tracks])
-        between_pins = (b - a for slots in self.pinned_slots for a, b in pairwise(slots))
-        return None if bound is None else min(bound, *between_pins, bound)
+        between_pins = (
+            abs(one - other)
+            for one, index in self.pins.items()
+            for other, clashing in self.pins.items()
+            if clashing in self.clashing[index]
+        )
+        return None if bound is None else min((bound, *between_pins))
 
     def construct(self, wanted: int) -> tuple[list[int], int]:
         """An order with the largest gap up to ``wanted`` that "most remaining first" completes; that gap."""
@@ -229,66 +221,14 @@ class _Board:
             # Tracks of one class open the same lists, so one failure speaks for all of them.
             if opener is not None and self.class_of[opener] in hopeless:
                 continue
-            witness = self._walk(gap, opener, self._most_remaining_first)
+            kind = None if opener is None else self.class_of[opener]
+            witness = self.walks.most_remaining_first(gap, kind)
             if witness is not None:
-                fills = (self._walk(gap, opener, self._uniform_but_due_first(gap)) for _ in range(_FILLS))
+                fills = (self.walks.at_random(gap, kind) for _ in range(_FILLS))
                 return self._deal(next((fill for fill in fills if fill is not None), witness), opener)
-            if opener is not None:
-                hopeless.add(self.class_of[opener])
+            if kind is not None:
+                hopeless.add(kind)
         return None
-
-    def _walk(self, gap: int, opener: int | None, choose: _Choice) -> list[int] | None:
-        """Fill the slots from first to last with classes; None when no class is ready somewhere."""
-        tally = _Tally(left=list(self.class_size), remaining=list(self.count))
-        free_from = [0] * len(self.count)
-        order: list[int] = []
-        for slot in range(self.n):
-            fixed = self.pins.get(slot, opener if slot == 0 else None)
-            kinds = self.all_classes if fixed is None else [self.class_of[fixed]]
-            ready = [
-                kind
-                for kind in kinds
-                if (tally.left[kind] or slot in self.pins) and self._may_stand(kind, slot, gap, free_from)
-            ]
-            choice = choose(ready, slot, tally) if ready else None
-            if choice is None:
-                return None
-            tally.left[choice] -= slot not in self.pins
-            for artist in self.classes[choice]:
-                tally.remaining[artist] -= 1
-                free_from[artist] = slot + gap
-            order.append(choice)
-        return order
-
-    def _may_stand(self, kind: int, slot: int, gap: int, free_from: list[int]) -> bool:
-        for artist in self.classes[kind]:
-            if free_from[artist] > slot:
-                return False
-            if any(slot < pinned < slot + gap for pinned in self.pinned_slots[artist]):
-                return False
-        return True
-
-    def _most_remaining_first(self, ready: list[int], _slot: int, tally: _Tally) -> int:
-        def need(kind: int) -> tuple[int, int, int]:
-            counts = [tally.remaining[artist] for artist in self.classes[kind]] or [1]
-            return max(counts), sum(counts), self.priority[kind]
-
-        return max(ready, key=need)
-
-    def _uniform_but_due_first(self, gap: int) -> _Choice:
-        """A uniform ready track, except that an artist whose latest possible slot is now goes first."""
-
-        def choose(ready: list[int], slot: int, tally: _Tally) -> int | None:
-            slack = self.n - 1 - slot
-            due = [a for a, count in enumerate(tally.remaining) if count > 1 and (count - 1) * gap >= slack]
-            fitting = [kind for kind in ready if set(due).issubset(self.classes[kind])] if due else ready
-            if len(fitting) < 2:
-                return fitting[0] if fitting else None
-            pick = self.bits.below(sum(tally.left[kind] for kind in fitting))
-            upto = accumulate(tally.left[kind] for kind in fitting)
-            return next(kind for kind, end in zip(fitting, upto, strict=True) if pick < end)
-
-        return choose
 
     def _deal(self, kinds: list[int], opener: int | None) -> list[int]:
         """Give each slot a random track of its class; pins and the opener stay what they are."""

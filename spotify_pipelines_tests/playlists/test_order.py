@@ -1,6 +1,5 @@
 """Orders lose nothing, keep their gap, have the fewest neighbours, open uniformly and can be repeated."""
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,58 +11,35 @@ from hypothesis import strategies as st
 
 from spotify_pipelines.playlists.figures import neighbours, smallest_gap
 from spotify_pipelines.playlists.order import Gap, OrderError, OrderTrack, arrange, gap_bound
-from spotify_pipelines.playlists.randomness import BitSource, derive_seed
-
-
-def one_artist_each(*counts: int) -> list[OrderTrack]:
-    return [
-        OrderTrack(f"track-{artist:02}-{number:02}", (f"artist-{artist:02}",))
-        for artist, count in enumerate(counts)
-        for number in range(count)
-    ]
-
-
-def with_guests(name: str, *, cap: int | None = None) -> list[OrderTrack]:
-    """50 tracks of which 40 % credit two to four of 40 artists."""
-    bits = BitSource(derive_seed("guests", name))
-    counts: Counter[str] = Counter()
-    tracks: list[OrderTrack] = []
-    tries = 0
-    while len(tracks) < 50:
-        tries += 1
-        size = 2 + bits.below(3) if bits.below(10) < 4 else 1
-        names = {f"artist-{min(bits.below(40), bits.below(40)):02}" for _ in range(size)}
-        if cap is not None and any(counts[artist] >= cap for artist in names):
-            if tries < 2_000:
-                continue
-            names = {f"filler-{len(tracks):02}"}
-        counts.update(names)
-        tracks.append(OrderTrack(f"track-{len(tracks):02}", tuple(sorted(names))))
-    return tracks
-
-
-SINGLE_CREDIT = {
-    # name: (tracks, largest gap, neighbour bound)
-    "typical": (one_artist_each(5, 4, 3, 3, *[2] * 8, *[1] * 19), 12, 0),
-    "eight artists": (one_artist_each(7, 7, *[6] * 6), 8, 0),
-    "20 of 50": (one_artist_each(20, *[1] * 30), 2, 0),
-    "25 of 50": (one_artist_each(25, *[1] * 25), 2, 0),
-    "30 of 50": (one_artist_each(30, *[1] * 20), 1, 9),
-    "caps of 2": (one_artist_each(*[2] * 20, *[1] * 10), 30, 0),
-    "caps of 3": (one_artist_each(*[3] * 12, *[2] * 4, *[1] * 6), 19, 0),
-    "one artist": (one_artist_each(50), 1, 49),
-}
-REFERENCE = {name: tracks for name, (tracks, _, _) in SINGLE_CREDIT.items()} | {
-    "guests": with_guests("a"),
-    "guests, caps of 2": with_guests("b", cap=2),
-    "guests, caps of 3": with_guests("c", cap=3),
-}
-
-order_tracks = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=3).map(tuple), max_size=14).map(
-    lambda names: [OrderTrack(f"t{index:02}", artists) for index, artists in enumerate(names)]
+from spotify_pipelines.playlists.randomness import derive_seed
+from spotify_pipelines.playlists.transitions import FLOWS, Flow, Sound
+from spotify_pipelines_tests.support.reference_lists import (
+    REFERENCE,
+    SINGLE_CREDIT,
+    one_artist_each,
+    order_digest,
+    with_sounds,
 )
+
+numbers = st.one_of(st.floats(), st.integers(-1, 200).map(float))
+sounds = st.builds(
+    Sound, numbers, st.integers(-1, 11).map(float), st.sampled_from([0.0, 1.0, math.nan]), numbers
+)
+order_tracks = st.lists(
+    st.tuples(st.lists(st.sampled_from("abcdefg"), max_size=3).map(tuple), sounds), max_size=14
+).map(lambda parts: [OrderTrack(f"t{index:02}", *part) for index, part in enumerate(parts)])
 gaps: st.SearchStrategy[Gap] = st.one_of(st.sampled_from(["best", "half"]), st.integers(1, 6))
+flows = st.sampled_from(FLOWS)
 seeds = st.binary(min_size=1, max_size=8)
+
+
+def asked_gap(gap: Gap, upper_bound: int) -> int:
+    """What a gap asks for, by its definition."""
+    if gap == "best":
+        return upper_bound
+    if gap == "half":
+        return 1 if upper_bound < 2 else max(2, math.ceil(upper_bound / 2))
+    return min(gap, upper_bound)
 
 
 def credits_of(tracks: Sequence[OrderTrack], track_ids: Sequence[str]) -> list[tuple[str, ...]]:
@@ -71,27 +47,37 @@ def credits_of(tracks: Sequence[OrderTrack], track_ids: Sequence[str]) -> list[t
     return [by_id[track_id] for track_id in track_ids]
 
 
-@given(order_tracks, gaps, seeds)
-def test_an_order_holds_every_track_exactly_once(tracks: list[OrderTrack], gap: Gap, seed: bytes) -> None:
-    order = arrange(tracks, gap=gap, seed=seed).track_ids
+@given(order_tracks, gaps, seeds, flows)
+def test_an_order_holds_every_track_exactly_once(
+    tracks: list[OrderTrack], gap: Gap, seed: bytes, flow: Flow
+) -> None:
+    order = arrange(tracks, gap=gap, seed=seed, flow=flow).track_ids
     assert sorted(order) == sorted(track.track_id for track in tracks)
 
 
-@given(order_tracks, gaps, seeds)
-def test_the_figures_of_an_arrangement_are_true_and_keep_their_promise(
-    tracks: list[OrderTrack], gap: Gap, seed: bytes
+@given(order_tracks, gaps, seeds, flows)
+def test_the_gap_of_an_order_is_its_target_and_no_wider_than_asked(
+    tracks: list[OrderTrack], gap: Gap, seed: bytes, flow: Flow
 ) -> None:
-    made = arrange(tracks, gap=gap, seed=seed)
+    made = arrange(tracks, gap=gap, seed=seed, flow=flow)
     credits_ = credits_of(tracks, made.track_ids)
-    assert made.gap == smallest_gap(credits_)
+    assert made.gap == made.target == smallest_gap(credits_)
     assert made.neighbours == neighbours(credits_) >= made.neighbour_bound
     if made.gap is None:
-        assert made.target is None
         assert made.upper_bound is None
     else:
-        assert made.target is not None
         assert made.upper_bound is not None
-        assert 1 <= made.target <= made.gap <= made.upper_bound
+        assert 1 <= made.gap <= asked_gap(gap, made.upper_bound) <= made.upper_bound
+
+
+@given(st.lists(st.sampled_from("abcde"), max_size=14), st.sampled_from(["best", "half"]), seeds, flows)
+def test_with_one_artist_per_track_the_asked_gap_is_reached_and_neighbours_are_at_their_bound(
+    artists: list[str], gap: Gap, seed: bytes, flow: Flow
+) -> None:
+    tracks = [OrderTrack(f"t{index:02}", (artist,)) for index, artist in enumerate(artists)]
+    made = arrange(tracks, gap=gap, seed=seed, flow=flow)
+    assert made.neighbours == made.neighbour_bound
+    assert made.upper_bound is None or made.gap == asked_gap(gap, made.upper_bound)
 
 
 @settings(max_examples=40)
@@ -115,17 +101,18 @@ def test_the_order_does_not_depend_on_the_sequence_of_its_input(
     assert arrange(shuffled, gap=gap, seed=seed) == arrange(tracks, gap=gap, seed=seed)
 
 
-@given(order_tracks.filter(bool), gaps, seeds, st.data())
+@given(order_tracks.filter(bool), gaps, seeds, flows, st.data())
 def test_pinned_tracks_keep_their_position(
-    tracks: list[OrderTrack], gap: Gap, seed: bytes, data: st.DataObject
+    tracks: list[OrderTrack], gap: Gap, seed: bytes, flow: Flow, data: st.DataObject
 ) -> None:
     positions = data.draw(st.permutations(range(len(tracks))))
-    how_many = data.draw(st.integers(0, min(4, len(tracks))))
+    how_many = data.draw(st.integers(0, len(tracks)))
     pinned = {track.track_id: positions[index] for index, track in enumerate(tracks[:how_many])}
-    made = arrange(tracks, gap=gap, seed=seed, pinned=pinned)
+    made = arrange(tracks, gap=gap, seed=seed, pinned=pinned, flow=flow)
     assert sorted(made.track_ids) == sorted(track.track_id for track in tracks)
     assert all(made.track_ids[position] == track_id for track_id, position in pinned.items())
-    assert made.gap is None or (made.target is not None and made.gap >= made.target)
+    assert made.gap == made.target
+    assert made.gap is None or (made.upper_bound is not None and made.gap <= made.upper_bound)
 
 
 @pytest.mark.parametrize("name", SINGLE_CREDIT)
@@ -210,6 +197,7 @@ def test_where_no_artist_repeats_there_is_no_gap_to_speak_of(tracks: list[OrderT
         ({"tracks": [OrderTrack("t", ("a",)), OrderTrack("t", ("b",))]}, "track t is in the list twice"),
         ({"gap": 0}, "at least 1"),
         ({"gap": "widest"}, "'best', 'half' or a number"),
+        ({"flow": "swing"}, "none, smooth, rise, fall, wave, got 'swing'"),
         ({"pinned": {"nobody": 0}}, "nobody is not in the list"),
         ({"pinned": {"track-00-00": 3}}, "position 3 of 3"),
         ({"pinned": {"track-00-00": -1}}, "position -1 of 3"),
@@ -223,9 +211,22 @@ def test_contradictory_input_is_refused_by_name(kwargs: dict[str, object], messa
 
 
 def test_the_orders_of_the_reference_lists_are_the_same_on_every_machine() -> None:
-    digest = hashlib.sha256()
-    for name, tracks in REFERENCE.items():
-        for gap in ("half", "best", 3):
-            order = arrange(tracks, gap=gap, seed=derive_seed("golden", name)).track_ids
-            digest.update(" ".join(order).encode())
-    assert digest.hexdigest() == "a69e6add9ffd3d487d8053c0daccbea780e5e5636fc3841074c6fd3cb5019fed"
+    assert order_digest(33) == "5636f2215c907a8b83a2027dda4e7930503fe193e8a6f56d2fca519b2e2257e0"
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_flow_keeps_gap_neighbours_and_opener(flow: Flow) -> None:
+    for name in ("typical", "30 of 50", "guests, caps of 3"):
+        tracks = with_sounds(REFERENCE[name], b"flow", missing=10)
+        plain, made = arrange(tracks, seed=b"1"), arrange(tracks, seed=b"1", flow=flow)
+        assert made.track_ids[0] == plain.track_ids[0]
+        assert made.gap == plain.gap == made.target
+        assert made.neighbours <= plain.neighbours
+        assert (made.track_ids == plain.track_ids) == (flow == "none")
+
+
+def test_where_only_pins_keep_tracks_apart_the_target_is_what_they_leave() -> None:
+    tracks = one_artist_each(2, 1, 1, 1)
+    pinned = {"track-00-00": 0, "track-00-01": 4}
+    made = arrange(tracks, gap=2, seed=b"", pinned=pinned)
+    assert (made.gap, made.target, made.upper_bound) == (4, 4, 4)
