@@ -376,7 +376,7 @@ class Policy(_Part):
     """What becomes of a track that lacks a feature that a window asks for."""
     exclude: Exclusions = Exclusions()
     pinned: Pins = Field(default={})
-    """Tracks with a fixed position, counted from 1: link or id. One that can't be drawn leaves its position free."""
+    """Tracks with a fixed position, counted from 1: link or id. One that may not come leaves its position free."""
     weights: Weights = Weights()
     cooldown: Cooldown | None = None
     caps: Caps = Caps()
