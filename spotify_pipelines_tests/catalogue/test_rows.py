@@ -5,7 +5,8 @@ from typing import Any
 
 from spotify_pipelines.catalogue.rows import album_row, track_row
 from spotify_pipelines.spotify.models import AlbumItem, TrackItem
-from spotify_pipelines_tests.catalogue.shop import CLIENT_ID, SECRET, UNLIMITED, Shop
+from spotify_pipelines_tests.catalogue.shop import Shop
+from spotify_pipelines_tests.spotify.harness import CLIENT_ID, SECRET, UNLIMITED
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
