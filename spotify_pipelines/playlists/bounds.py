@@ -36,7 +36,7 @@ class Capacity:
         asked: tracks that all playlists of a round ask for.
         rounds: the cooldown W in rounds: a track comes again in the W-th round after, at the earliest.
         sustained: C*, the most tracks a round that can be kept up without breaking a rule.
-        longest_reuse: W*, the longest cooldown in rounds that could be kept; below 1 not even caps can.
+        longest_reuse: W*, the longest cooldown in rounds that could be kept; below 1 not even the caps can.
         is_exact: whether both are reached; else they are bounds that nothing exceeds.
         tracks_lacking: how many tracks more the pool needs at least, by artists who are not full yet.
         artists_lacking: or how many artists more, each with ``tracks_per_artist`` tracks; None without a cap.

@@ -7,39 +7,35 @@ accounts in quarantine as well).
 Each draw is committed on its own. Where nothing is due, nothing is written and the catalogue is not read.
 """
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from spotify_pipelines.playlists import order, selection
+from spotify_pipelines.playlists.bounds import Capacity, capacity
 from spotify_pipelines.playlists.call_plan import items_hash
 from spotify_pipelines.playlists.cycles import Cycle, current_cycle
-from spotify_pipelines.playlists.figures import jaccard, snapshot_figures
-from spotify_pipelines.playlists.order import Arrangement, OrderTrack, arrange
-from spotify_pipelines.playlists.policies import Policy, policy_digest, policy_from_json
+from spotify_pipelines.playlists.draw import ALGORITHM, Draw, Others, draw
+from spotify_pipelines.playlists.policies import Policy, policy_from_json
 from spotify_pipelines.playlists.pool import PolicyPool, Pools
 from spotify_pipelines.playlists.randomness import derive_seed
-from spotify_pipelines.playlists.selection import Pick, select
-from spotify_pipelines.playlists.uses import Ages, Uses, freshness_of, limits_of, resting
+from spotify_pipelines.playlists.siblings import Siblings
+from spotify_pipelines.playlists.uses import Uses, limits_of, rounds_of
 from spotify_pipelines.report import Failure, Report
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.playlists import DrawRow
 from spotify_pipelines.store.policies import active_policies
 
-__all__ = ["ALGORITHM", "Draw", "build_snapshots", "draw", "why_due"]
+__all__ = ["build_snapshots", "why_due"]
 
 _log = structlog.get_logger(__name__)
 
-ALGORITHM: Final = f"selection {selection.ALGORITHM_VERSION}, order {order.ALGORITHM_VERSION}"
 _RETRY_AFTER: Final = timedelta(hours=1)
-_TOP_ARTISTS: Final = 3
+_EARLIER: Final = 5
+"""Draws of the same playlist that a new one is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +46,6 @@ class _Due:
     policy: Policy
     cycle: Cycle
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """What a draw came out as; everything in it is stored."""
-
-    track_ids: tuple[str, ...]
-    picks: dict[str, Pick]
-    seed: bytes
-    input_digest: str
-    figures: dict[str, Any]
 
 
 def why_due(row: DrawRow, cycle: Cycle, *, force: bool) -> str | None:
@@ -131,6 +116,7 @@ def build_snapshots(
         uses=Uses(database, {each.row.id for each in due}, moment),
         dry_run=dry_run,
         report=report,
+        siblings=Siblings(database),
     )
     for done, each in enumerate(due, start=1):
         run.draw(each)
@@ -172,30 +158,59 @@ class _Run:
     uses: Uses
     dry_run: bool
     report: Report
+    siblings: Siblings
+    capacities: dict[tuple[str, int], Capacity] = field(default_factory=dict)
 
     def draw(self, due: _Due) -> None:
         """Draw one playlist and store the draw, or take down why there is none."""
         row, policy, cycle = due.row, due.policy, due.cycle
         pool = self.pools.of(policy)
         with self.database.transaction() as session:
+            number = store.next_draw(session, row.id, cycle.number)
+            earlier = store.newest_draws(session, row.id, _EARLIER)
+            # After the number: a draw that another run stores from here on has the same one, and stands.
             if store.newest_snapshot(session, row.id) != row.snapshot_id:
                 self._leave_to_other_run(due)
                 return
-            number = store.next_draw(session, row.id, cycle.number)
-            before = store.tracks_of(session, row.snapshot_id) if row.snapshot_id else []
         seed = derive_seed(
             "snapshot", self.salt, row.account_name, row.policy_name, row.sequence, cycle.number, number
         )
-        found = draw(policy, pool, self.uses.ages(row, policy, cycle.starts_at), seed=seed, before=before)
+        found = draw(
+            policy,
+            pool,
+            self.uses.ages(row, policy, cycle.starts_at),
+            capacity=self._capacity(row, policy, pool),
+            seed=seed,
+            others=Others(earlier, self.siblings.of(row, policy)),
+        )
         if not found.track_ids:
             self._fail(due, pool)
             return
         self.uses.add(row, found.track_ids, cycle.starts_at)
+        self.siblings.add(row, found.track_ids)
         if not self.dry_run and not self._store(due, number, found):
             self._leave_to_other_run(due)
             return
         self.report.changed += 1
-        self.report.rows.append(_row(due, found, before))
+        self.report.rows.append(_row(due, found, earlier[0] if earlier else ()))
+
+    def _capacity(self, row: DrawRow, policy: Policy, pool: PolicyPool) -> Capacity:
+        """What the pool sustains for all playlists that share the cooldown; told where that is not enough."""
+        playlists = self.siblings.sharing(row, policy)
+        key = policy.name, playlists
+        if key not in self.capacities:
+            rounds, artist_rounds = rounds_of(policy)
+            found = self.capacities[key] = capacity(
+                pool.tracks,
+                limits_of(policy),
+                size=policy.size,
+                playlists=playlists,
+                rounds=rounds,
+                artist_rounds=artist_rounds,
+            )
+            if not found.holds:
+                self.report.notes.append(f"policy {policy.name} can't hold for good: {found.sentence()}")
+        return self.capacities[key]
 
     def _leave_to_other_run(self, due: _Due) -> None:
         self.report.unchanged += 1
@@ -234,79 +249,22 @@ class _Run:
                     "created_at": self.now,
                     "run_id": self.run_id,
                 },
-                [
-                    _track(position, found.picks[track_id])
-                    for position, track_id in enumerate(found.track_ids)
-                ],
+                [_track(position, track_id, found) for position, track_id in enumerate(found.track_ids)],
             )
             if stored is not None and row.next_reshuffle_at != due.cycle.next_at:
                 store.set_playlist(session, row.id, next_reshuffle_at=due.cycle.next_at)
         return stored is not None
 
 
-def draw(policy: Policy, pool: PolicyPool, ages: Ages, *, seed: bytes, before: Sequence[str]) -> Draw:
-    """One draw under a policy: tracks, their order, and the figures of both. The same inputs, the same draw."""
-    rests, fresh = resting(policy, ages), freshness_of(policy, ages)
-    chosen = select(
-        pool.tracks,
-        size=policy.size,
-        seed=seed,
-        limits=limits_of(policy),
-        resting=rests,
-        freshness=fresh,
-        relaxation=policy.relaxation,
-    )
-    placed = arrange(
-        [OrderTrack(track_id, pool.credits(track_id)) for track_id in chosen.track_ids],
-        gap=policy.order.gap,
-        seed=seed,
-    )
-    inputs = derive_seed(
-        pool.digest,
-        policy_digest(policy),
-        json.dumps([sorted(rests.items()), sorted(fresh.items())], separators=(",", ":")),
-    )
-    return Draw(
-        track_ids=placed.track_ids,
-        picks={pick.track_id: pick for pick in chosen.picks},
-        seed=seed,
-        input_digest=hashlib.sha256(inputs).hexdigest(),
-        figures=_figures(policy, pool, placed, ages)
-        | {
-            "size_asked": policy.size,
-            "shortfall": chosen.shortfall,
-            "relaxed": len(chosen.relaxed),
-            "rejections": [asdict(each) for each in chosen.rejections],
-            "jaccard_with_last": jaccard(placed.track_ids, before) if before else None,
-        },
-    )
-
-
-def _figures(policy: Policy, pool: PolicyPool, placed: Arrangement, ages: Ages) -> dict[str, Any]:
-    credits_ = [pool.credits(track_id) for track_id in placed.track_ids]
-    figures = snapshot_figures(
-        placed.track_ids,
-        credits_,
-        albums=[pool.album(track_id) for track_id in placed.track_ids],
-        artist_cap=policy.caps.artist,
-        album_cap=policy.caps.album,
-        ages=ages.days,
-    )
-    counts = Counter(artist for artists in credits_ for artist in artists)
-    top = sorted(counts, key=lambda artist: (-counts[artist], pool.artist_name(artist)))[:_TOP_ARTISTS]
-    return asdict(figures) | {
-        "top_artists": [pool.artist_name(artist) for artist in top],
-        "pool": len(pool.tracks),
-        "gap_target": placed.target,
-        "gap_bound": placed.upper_bound,
-    }
-
-
-def _track(position: int, pick: Pick) -> dict[str, Any]:
+def _track(position: int, track_id: str, found: Draw) -> dict[str, Any]:
+    pick = found.picks[track_id]
     return {
         "position": position,
-        "track_id": pick.track_id,
+        "track_id": track_id,
         "why": pick.why,
+        "rank": pick.rank,
+        "weight": pick.weight,
+        "age": found.ages.get(track_id),
         "relaxation": asdict(pick.relaxation) if pick.relaxation else None,
     }
 
@@ -325,4 +283,5 @@ def _row(due: _Due, found: Draw, before: Sequence[str]) -> dict[str, str | int |
         "smallest_gap": figures["smallest_gap"],
         "relaxed": figures["relaxed"],
         "shortfall": figures["shortfall"],
+        "sustained": round(figures["capacity"]["sustained"], 1),
     }

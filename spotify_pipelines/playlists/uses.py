@@ -7,7 +7,7 @@ Published snapshots count, and pending ones (a playlist's newest); a pending one
 was heard by nobody and counts for nothing. In a scope of several playlists each draw sees those before it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,7 +19,7 @@ from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.policies import policy_definitions
 
-__all__ = ["Ages", "Uses", "freshness_of", "limits_of", "resting"]
+__all__ = ["Ages", "Uses", "freshness_of", "limits_of", "resting", "resting_artists", "rounds_of", "scope_of"]
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,6 +49,30 @@ def limits_of(policy: Policy) -> Limits:
         cooldown=cooldown.length if cooldown else 0,
         artist_cooldown=cooldown.artist.length if cooldown and cooldown.artist else 0,
     )
+
+
+def resting_artists(policy: Policy, ages: Ages, credits_: Callable[[str], Iterable[str]]) -> dict[str, int]:
+    """Artists whose cooldown is not over, with their ages in its unit; ``credits_`` tells a track's artists."""
+    rest = policy.cooldown.artist if policy.cooldown else None
+    if rest is None:
+        return {}
+    counted = ages.days if rest.days is not None else ages.draws
+    found: dict[str, int] = {}
+    for track, age in counted.items():
+        if rest.holds_back(age):
+            for artist in credits_(track):
+                found[artist] = min(age, found.get(artist, age))
+    return found
+
+
+def rounds_of(policy: Policy) -> tuple[int, int | None]:
+    """Cooldowns of tracks and of artists (None: they don't rest) in rounds: 1 is over by the next draw."""
+    cooldown, every = policy.cooldown, policy.reshuffle.every_days
+    rounds = [
+        None if rest is None else -(-rest.days // every) if rest.days is not None else (rest.draws or 0) + 1
+        for rest in (cooldown, cooldown.artist if cooldown else None)
+    ]
+    return rounds[0] or 1, rounds[1]
 
 
 def freshness_of(policy: Policy, ages: Ages) -> dict[str, int]:
@@ -84,7 +108,7 @@ class Uses:
     def ages(self, row: store.DrawRow, policy: Policy, starts_at: datetime) -> Ages:
         """Ages of all tracks used lately in the policy's scope, seen from the cycle that starts at ``starts_at``."""
         since = self._since(policy)
-        known = self._last_used.setdefault(_scope(row, policy), {})
+        known = self._last_used.setdefault(scope_of(row, policy), {})
         if since not in known:
             known[since] = self._read(row, policy, since)
         zone_name = policy.reshuffle.timezone
@@ -107,7 +131,7 @@ class Uses:
         self._draws.setdefault(row.id, []).append(tracks)
 
     def _read(self, row: store.DrawRow, policy: Policy, since: datetime) -> dict[str, datetime]:
-        kind, _ = _scope(row, policy)
+        kind, _ = scope_of(row, policy)
         with self._database.transaction() as session:
             uses = store.recent_uses(
                 session,
@@ -134,12 +158,13 @@ class Uses:
         return last
 
     def _since(self, policy: Policy) -> datetime:
-        cooldown = policy.cooldown
-        if cooldown is not None and cooldown.draws is not None:
+        rests = [rest for rest in (policy.cooldown, policy.cooldown and policy.cooldown.artist) if rest]
+        if any(rest.draws is not None for rest in rests):
             return _BEGINNING
         days = max(
-            cooldown.length if cooldown else 0,
+            *(rest.length for rest in rests),
             policy.weights.horizon_days if policy.weights.freshness else 0,
+            0,
         )
         # A cycle is at most a year old when it is drawn for, and its start is what counts.
         return self._now - timedelta(days=days + policy.reshuffle.every_days + 1)
@@ -156,7 +181,8 @@ def _cycle_start(policy: Policy, anchor: date, drawn_at: datetime) -> datetime:
     ).starts_at
 
 
-def _scope(row: store.DrawRow, policy: Policy) -> tuple[str, object]:
+def scope_of(row: store.DrawRow, policy: Policy) -> tuple[str, object]:
+    """Whose uses count for a playlist: kind of scope, and which one."""
     kind = policy.cooldown.scope if policy.cooldown else "playlist"
     return next(scope for scope in _scopes_of(row) if scope[0] == kind)
 

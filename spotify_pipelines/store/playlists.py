@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, insert, or_, select, true, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 from sqlalchemy.orm import Session, aliased
 
@@ -42,7 +43,9 @@ __all__ = [
     "given_snapshot_ids",
     "installation_salt",
     "library_sizes",
+    "newest_draws",
     "newest_snapshot",
+    "newest_tracks",
     "next_draw",
     "places",
     "playlist_label",
@@ -350,6 +353,30 @@ def tracks_of(session: Session, snapshot_row: int) -> list[str]:
     return list(session.scalars(query))
 
 
+def newest_draws(session: Session, playlist_id: int, most: int) -> list[list[str]]:
+    """Tracks of a playlist's last snapshots in order, the newest first."""
+    newest = (
+        select(PlaylistSnapshot.id)
+        .where(PlaylistSnapshot.playlist_id == playlist_id)
+        .order_by(PlaylistSnapshot.id.desc())
+        .limit(most)
+        .subquery()
+    )
+    return [tracks for _, tracks in session.execute(_tracks_by_snapshot(newest.c.id, newest))]
+
+
+def newest_tracks(session: Session, playlist_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Tracks of each playlist's newest snapshot in order; without those that were never drawn."""
+    newest = (
+        select(PlaylistSnapshot.playlist_id, func.max(PlaylistSnapshot.id).label("id"))
+        .where(PlaylistSnapshot.playlist_id.in_(playlist_ids))
+        .group_by(PlaylistSnapshot.playlist_id)
+        .subquery()
+    )
+    query = _tracks_by_snapshot(newest.c.id, newest, newest.c.playlist_id)
+    return {playlist_id: tracks for playlist_id, _, tracks in session.execute(query)}
+
+
 def newest_snapshot(session: Session, playlist_id: int) -> int | None:
     """Id of a playlist's newest snapshot; None where it was never drawn."""
     return session.scalar(
@@ -521,6 +548,20 @@ def publish_snapshot(session: Session, snapshot_row: int, at: datetime) -> None:
 def set_playlist(session: Session, playlist_id: int, **values: Any) -> None:
     """Write columns of one playlist."""
     session.execute(update(Playlist).where(Playlist.id == playlist_id).values(**values))
+
+
+def _tracks_by_snapshot(snapshot: Any, source: Any, *columns: Any) -> Select[Any]:
+    """``columns``, the snapshot and its tracks in order, the newest snapshot first."""
+    tracks = func.array_agg(
+        aggregate_order_by(PlaylistSnapshotTrack.track_id, PlaylistSnapshotTrack.position)
+    )
+    return (
+        select(*columns, snapshot, tracks)
+        .select_from(source)
+        .join(PlaylistSnapshotTrack, PlaylistSnapshotTrack.snapshot_id == snapshot)
+        .group_by(*columns, snapshot)
+        .order_by(snapshot.desc())
+    )
 
 
 def _narrow(

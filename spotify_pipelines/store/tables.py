@@ -421,6 +421,11 @@ class PlaylistSnapshotTrack(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     track_id: Mapped[str]
     why: Mapped[str]
+    rank: Mapped[int | None] = mapped_column(
+        comment="0 came first in the draw; null: drawn by an older release"
+    )
+    weight: Mapped[float | None] = mapped_column(comment="chance against the weightiest track, 0 to 1")
+    age: Mapped[int | None] = mapped_column(comment="days since it was last used; null: not lately")
     relaxation: Mapped[Json | None]
 
 

@@ -1,6 +1,7 @@
 """What playlists should hold: when they are drawn, what counts as used, and what is stored of a draw."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 from sqlalchemy import event, select, update
@@ -23,6 +24,7 @@ WAYS_IN = {
     "drawn by weight",
     "drawn by weight after a swap",
     "swapped in: two for one",
+    "found by a search for more",
     "taken by relaxation",
 }
 IMPOSSIBLE = """
@@ -246,7 +248,7 @@ async def test_everything_that_a_draw_depends_on_is_stored_with_it(studio: Studi
             credits_.setdefault(row.track_id, []).append(row.artist_id)
 
     assert (len(each.seed), len(each.input_digest)) == (64, 64)
-    assert each.algorithm.startswith("selection 1, order ")
+    assert each.algorithm.startswith("selection 2, order ")
     assert {track.why for track in tracks} <= WAYS_IN
     assert each.figures["relaxed"] == sum(track.relaxation is not None for track in tracks)
     assert each.figures["top_artists"]
@@ -256,6 +258,94 @@ async def test_everything_that_a_draw_depends_on_is_stored_with_it(studio: Studi
         seed=bytes.fromhex(each.seed),
     )
     assert list(again.track_ids) == [track.track_id for track in tracks]
+
+
+async def test_what_a_draw_has_to_tell_is_stored_and_small(studio: Studio) -> None:
+    _planned(studio, SHARED.replace("SCOPE", "playlist").replace("size: 20", "size: 8"))
+    studio.draw()
+    await studio.sync()
+    studio.advance(days=35)
+    studio.draw()
+
+    earlier, newest = studio.snapshots(studio.playlists()[0].id)
+    tracks, figures = _tracks(studio, newest), newest.figures
+    used = set(_ids(studio, earlier))
+    assert sorted(track.rank for track in tracks if track.rank is not None) == list(range(8))
+    assert {track.weight for track in tracks} == {1.0}
+    assert {track.age for track in tracks if track.track_id in used} <= {35}
+    assert {track.age for track in tracks if track.track_id not in used} == {None}
+    assert figures["size_bound"] == figures["obeying"] == figures["obeying_bound"] == 8
+    assert (figures["cooldown_shortfall"], figures["cooldown_shortfall_bound"]) == (0, 0)
+    assert 0 < len(figures["reserve"]) <= 10
+    assert not {each["track_id"] for each in figures["reserve"]} & {track.track_id for track in tracks}
+    assert figures["capacity"]["rounds"] == 5, "thirty days are over by the fifth weekly draw"
+    assert figures["capacity"]["asked"] == 8
+    assert "tracks a draw at W = 5" in figures["capacity"]["sentence"]
+    assert len(figures["jaccard_with_earlier"]) == 1
+    assert figures["siblings"] == 0, "one playlist of the policy on each account"
+    assert len(json.dumps(figures)) < 50_000
+
+
+async def test_a_policy_that_a_pool_cannot_hold_for_good_is_told_with_what_is_lacking(studio: Studio) -> None:
+    _planned(
+        studio,
+        SHARED.replace("SCOPE", "policy").replace("days: 30", "days: 3000").replace("size: 20", "size: 8"),
+    )
+
+    report = studio.draw()
+
+    (note,) = report.notes
+    assert note.startswith("policy morning can't hold for good: this pool sustains at most ")
+    assert "(24 asked)" in note
+    assert "lacking: " in note
+    figures = studio.snapshots()[0].figures
+    assert figures["capacity"]["tracks_lacking"] > 0
+    assert 0 < figures["longest_reuse_days"] < 3000
+    assert studio.snapshots()[2].figures["siblings"] == 2
+
+
+async def test_pinned_tracks_keep_their_positions_and_a_dead_one_leaves_its_free(studio: Studio) -> None:
+    with studio.database.transaction() as session:
+        first, dead, excluded = session.scalars(select(Track.id).order_by(Track.id).limit(3))
+        session.execute(update(Track).where(Track.id == dead).values(playable=False))
+        artist = session.scalar(select(TrackArtist.artist_id).where(TrackArtist.track_id == excluded))
+        others = session.scalars(select(TrackArtist.track_id).where(TrackArtist.artist_id == artist)).all()
+    try:
+        pins = f"pinned: {{1: {first}, 5: {dead}, 7: 7ouMYWpwJ422jRcDASZB7P}}"
+        _planned(studio, MORNING.replace("size: 20", f"size: 20\n    {pins}"))
+        studio.draw()
+    finally:
+        with studio.database.transaction() as session:
+            session.execute(update(Track).where(Track.id == dead).values(playable=True))
+
+    assert others
+    for each in studio.snapshots():
+        tracks = _tracks(studio, each)
+        assert (tracks[0].track_id, tracks[0].why) == (first, "pinned")
+        assert len(tracks) == 20
+        assert {left["track_id"]: left["why"] for left in each.figures["left_out"]} == {
+            dead: "Spotify says that it can't be played",
+            "7ouMYWpwJ422jRcDASZB7P": "not in the catalogue",
+        }
+
+
+async def test_artists_rest_between_draws_where_the_policy_says_so(studio: Studio) -> None:
+    resting = "cooldown: {draws: 1, artist: {draws: 1}}"
+    _planned(studio, MORNING.replace("cooldown: {draws: 1}", resting).replace("size: 20", "size: 6"))
+    studio.draw()
+    await studio.sync()
+    studio.advance(days=7)
+    studio.draw()
+
+    with studio.database.transaction() as session:
+        credits_: dict[str, set[str]] = {}
+        for row in session.scalars(select(TrackArtist)):
+            credits_.setdefault(row.track_id, set()).add(row.artist_id)
+    for each in studio.playlists():
+        last, newest = (
+            [credits_[track] for track in _ids(studio, snapshot)] for snapshot in studio.snapshots(each.id)
+        )
+        assert set().union(*last).isdisjoint(set().union(*newest))
 
 
 async def test_relaxed_rules_are_stored_with_the_track(studio: Studio) -> None:

@@ -1,4 +1,4 @@
-"""tags of albums, countries of albums and tracks"""
+"""tags of albums, countries of albums and tracks, rank, weight and age of drawn tracks"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,8 +33,30 @@ def upgrade() -> None:
         sa.Column("markets", postgresql.ARRAY(sa.Text()), nullable=True, comment="null: as its album's"),
     )
 
+    op.add_column(
+        "playlist_snapshot_tracks",
+        sa.Column(
+            "rank",
+            sa.Integer(),
+            nullable=True,
+            comment="0 came first in the draw; null: drawn by an older release",
+        ),
+    )
+    op.add_column(
+        "playlist_snapshot_tracks",
+        sa.Column("weight", sa.Float(), nullable=True, comment="chance against the weightiest track, 0 to 1"),
+    )
+    op.add_column(
+        "playlist_snapshot_tracks",
+        sa.Column(
+            "age", sa.Integer(), nullable=True, comment="days since it was last used; null: not lately"
+        ),
+    )
+
 
 def downgrade() -> None:
+    for column in ("age", "weight", "rank"):
+        op.drop_column("playlist_snapshot_tracks", column)
     op.drop_column("tracks", "markets")
     op.drop_column("albums", "markets")
     op.drop_column("album_sources", "tags")
