@@ -144,6 +144,11 @@ class Pools:
         with self._database.transaction() as session:
             return SharedCatalogue(read_catalogue(session, self._features, self._markets))
 
+    @property
+    def notes(self) -> list[str]:
+        """What the pools that were made have to say about their policies, for the run's report."""
+        return [f"policy {name}: {note}" for name, pool in self._pools.items() for note in pool.notes]
+
     def of(self, policy: Policy) -> PolicyPool:
         """The policy's pool, made once."""
         if policy.name not in self._pools:

@@ -140,6 +140,14 @@ async def test_an_empty_pool_says_why(studio: Studio) -> None:
     )
 
 
+async def test_entries_that_nothing_answers_to_are_noted_with_their_policy(studio: Studio) -> None:
+    policy = _policy(exclude={"artists": ["Nobody"]})
+    pools = _pools(studio, policy)
+
+    assert len(pools.of(policy).tracks) == len(TRACKS)
+    assert pools.notes == ["policy any: exclude.artists: nothing in the catalogue answers to 'Nobody'"]
+
+
 async def test_the_catalogue_is_read_once_for_all_policies_and_not_before_it_is_needed(
     studio: Studio,
 ) -> None:
