@@ -8,8 +8,8 @@ Keys are compared on the Camelot wheel, as DJs do (Mark Davis, "harmonic mixing"
 IEEE division and rounding to even only, so that every machine gets the same ones.
 """
 
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,11 @@ class Sound(NamedTuple):
     key: float = np.nan
     mode: float = np.nan
     energy: float = np.nan
+
+    @classmethod
+    def of(cls, features: Mapping[str, float | None]) -> Self:
+        """From audio features by name; others are ignored, and None is not known."""
+        return cls(*(np.nan if (value := features.get(name)) is None else value for name in cls._fields))
 
 
 UNKNOWN: Final = Sound()

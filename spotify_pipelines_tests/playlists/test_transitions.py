@@ -116,3 +116,10 @@ def test_a_track_of_unknown_energy_stands_equally_well_everywhere() -> None:
     costs = place_costs("rise", [Sound(energy=0.1), UNKNOWN, Sound(energy=0.9)])
     assert costs is not None
     assert costs[1].tolist() == [PLACE_SCALE // 2] * 3
+
+
+def test_a_sound_takes_from_audio_features_what_it_knows() -> None:
+    found = Sound.of({"tempo": 120.0, "energy": None, "danceability": 0.3, "key": 4})
+    assert (found.tempo, found.key) == (120.0, 4)
+    assert math.isnan(found.mode)
+    assert math.isnan(found.energy)
