@@ -123,6 +123,7 @@ def build_snapshots(
         if progress is not None:
             progress(done, len(due))
     report.rows.sort(key=lambda row: -int(row["relaxed"] or 0))
+    report.notes.extend(run.pools.notes)
     if due:
         _log.info("snapshots.built", run_id=run_id, summary=report.sentence(), dry_run=dry_run)
     return report
