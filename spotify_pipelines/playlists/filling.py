@@ -48,6 +48,8 @@ class Filling:
         self.chosen: dict[int, str] = {}
         """Position in the pool → why it was chosen, in the sequence of choice."""
         self.pinned: set[int] = set()
+        self.is_strict = True
+        """Whether only tracks that obey every rule were chosen; false as soon as others may have been."""
         self._resting = resting
         self._resting_artists = resting_artists
         self._counts: defaultdict[int, int] = defaultdict(int)
@@ -236,8 +238,10 @@ class Filling:
 
         Pinned tracks don't rest: they are in every playlist by the policy's own word.
         """
-        counts: defaultdict[int, int] = defaultdict(int)
         found: dict[int, tuple[Breach, ...]] = {}
+        if self.is_strict:
+            return found
+        counts: defaultdict[int, int] = defaultdict(int)
         for index in self.chosen:
             broken = [] if index in self.pinned else self._unrested(index)
             worst: dict[Rule, Breach] = {}

@@ -214,6 +214,7 @@ class _Draw:
             elif not self.lacking:
                 self.left_out.append(Rejection(track_id, "more tracks are pinned than the size holds"))
             else:
+                self.filling.is_strict = False
                 self.filling.pinned.add(index)
                 self.filling.take(index, "pinned")
 
@@ -240,6 +241,7 @@ class _Draw:
                 break
             soft = sequence[:end]
             if soft:
+                self.filling.is_strict = False
                 self._fill_up(soft)
             if self.lacking:
                 self._make_room(soft)
@@ -459,7 +461,8 @@ class _Urn:
     def draw(self, words: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
         """One candidate for each word of the first half, with 32 random bits from the second half."""
         points, chances = np.split(words, 2)
-        scaled = [(word * self.total) >> 64 for word in points.tolist()]
+        total = self.total
+        scaled = [(word * total) >> 64 for word in points.tolist()]
         found = np.searchsorted(self.cumulative, scaled, side="right")
         indices = found if self.indices is None else self.indices[found]
         return zip(indices.tolist(), (chances >> np.uint64(32)).tolist(), strict=True)
