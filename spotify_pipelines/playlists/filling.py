@@ -160,6 +160,14 @@ class Filling:
         starts = np.flatnonzero(np.diff(marks[order])) + 1
         return [lot.tolist() for lot in np.split(indices[order], starts)] if len(indices) else []
 
+    def can_break(self, rule: Rule) -> bool:
+        """Whether any track could break a rule at all."""
+        if rule is Rule.COOLDOWN:
+            return bool(self._resting)
+        if rule is Rule.ARTIST_COOLDOWN:
+            return bool(self._resting_artists)
+        return self.limits.of(rule) is not None
+
     def amounts(self, rule: Rule, indices: Column) -> Column:
         """By how much each track would break a rule, 0 where it obeys."""
         if rule is Rule.COOLDOWN:

@@ -360,18 +360,20 @@ class _Draw:
 
     def _fill_up(self, soft: tuple[Rule, ...]) -> None:
         """Take what breaks only ``soft`` rules, the last of them least, until nothing lacks or nothing is left."""
+        filling = self.filling
         left = self._able(soft)
+        minded = [rule for rule in reversed(soft) if filling.can_break(rule)]
         while self.lacking and len(left):
-            places = np.arange(len(left))
-            for rule in reversed(soft):
-                amounts = self.filling.amounts(rule, left[places])
-                places = places[amounts == amounts.min()]
-            index = self._one_of(left[places])
-            self.filling.take(index, "taken by relaxation")
+            least = left
+            for rule in minded:
+                amounts = filling.amounts(rule, least)
+                least = least[amounts == amounts.min()]
+            index = self._one_of(least)
+            filling.take(index, "taken by relaxation")
             left = left[left != index]
             for rule in CAPS:
-                if rule not in soft:
-                    left = left[self.filling.amounts(rule, left) == 0]
+                if rule not in soft and filling.can_break(rule):
+                    left = left[filling.amounts(rule, left) == 0]
 
     def _make_room(self, soft: tuple[Rule, ...]) -> None:
         """Swap and search for more tracks that break only ``soft`` rules."""
