@@ -33,7 +33,7 @@ class Siblings:
     def sharing(self, row: store.DrawRow, policy: Policy) -> int:
         """How many playlists share the cooldown, this one included."""
         alone = policy.cooldown is None or policy.cooldown.scope == "playlist"
-        return 1 if alone else len(self._group(row, policy))
+        return 1 if alone else len({row.id, *(each.id for each in self._group(row, policy))})
 
     def of(self, row: store.DrawRow, policy: Policy) -> Mapping[str, Sequence[str]]:
         """The newest tracks of each sibling that was drawn, by label."""
@@ -55,8 +55,9 @@ class Siblings:
     def _group(self, row: store.DrawRow, policy: Policy) -> list[store.PlaceRow]:
         kind, which = scope_of(row, policy)
         if kind == "playlist":
-            return self._by_scope["account and policy", (row.account_id, row.policy_name)]
-        return self._by_scope[kind, which]
+            kind, which = "account and policy", (row.account_id, row.policy_name)
+        # Nothing is there for a playlist that is only tried.
+        return self._by_scope.get((kind, which), [])
 
     @cached_property
     def _by_scope(self) -> dict[tuple[str, object], list[store.PlaceRow]]:

@@ -8,21 +8,17 @@ Each draw is committed on its own. Where nothing is due, nothing is written and 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from spotify_pipelines.playlists.bounds import Capacity, capacity
 from spotify_pipelines.playlists.call_plan import items_hash
-from spotify_pipelines.playlists.cycles import Cycle, current_cycle
-from spotify_pipelines.playlists.draw import ALGORITHM, Draw, Others, draw
+from spotify_pipelines.playlists.cycles import Cycle
+from spotify_pipelines.playlists.draw import ALGORITHM, Draw
+from spotify_pipelines.playlists.drawing import EARLIER, Drawing, cycle_of
 from spotify_pipelines.playlists.policies import Policy, policy_from_json
-from spotify_pipelines.playlists.pool import PolicyPool, Pools
-from spotify_pipelines.playlists.randomness import derive_seed
-from spotify_pipelines.playlists.siblings import Siblings
-from spotify_pipelines.playlists.uses import Uses, limits_of, rounds_of
 from spotify_pipelines.report import Failure, Report
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
@@ -34,8 +30,6 @@ __all__ = ["build_snapshots", "why_due"]
 _log = structlog.get_logger(__name__)
 
 _RETRY_AFTER: Final = timedelta(hours=1)
-_EARLIER: Final = 5
-"""Draws of the same playlist that a new one is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +94,6 @@ def build_snapshots(
             due_at=moment if only_due else None,
         )
         definitions = {row.id: policy_from_json(row.definition) for row in active_policies(session)}
-        salt = store.installation_salt(session)
     due = _due(rows, definitions, moment, force=force)
     report = Report("playlists", requested=len(rows), unchanged=len(rows) - len(due))
     if limit is not None and len(due) > limit:
@@ -111,19 +104,16 @@ def build_snapshots(
         database=database,
         run_id=run_id,
         now=moment,
-        salt=salt,
-        pools=Pools(database, definitions.values(), moment),
-        uses=Uses(database, {each.row.id for each in due}, moment),
+        drawing=Drawing(database, definitions.values(), {each.row.id for each in due}, moment),
         dry_run=dry_run,
         report=report,
-        siblings=Siblings(database),
     )
     for done, each in enumerate(due, start=1):
         run.draw(each)
         if progress is not None:
             progress(done, len(due))
     report.rows.sort(key=lambda row: -int(row["relaxed"] or 0))
-    report.notes.extend(run.pools.notes)
+    report.notes.extend(run.drawing.notes)
     if due:
         _log.info("snapshots.built", run_id=run_id, summary=report.sentence(), dry_run=dry_run)
     return report
@@ -133,18 +123,11 @@ def _due(rows: Sequence[DrawRow], policies: dict[int, Policy], now: datetime, *,
     due = []
     for row in rows:
         policy = policies[row.policy_id]
-        cycle = _cycle(row, policy, now)
+        cycle = cycle_of(row, policy, now)
         reason = why_due(row, cycle, force=force)
         if reason is not None:
             due.append(_Due(row, policy, cycle, reason))
     return due
-
-
-def _cycle(row: DrawRow, policy: Policy, now: datetime) -> Cycle:
-    rule = policy.reshuffle
-    return current_cycle(
-        every_days=rule.every_days, at=rule.at, timezone=rule.timezone, anchor=row.anchor, now=now
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,73 +137,38 @@ class _Run:
     database: Database
     run_id: str
     now: datetime
-    salt: str
-    pools: Pools
-    uses: Uses
+    drawing: Drawing
     dry_run: bool
     report: Report
-    siblings: Siblings
-    capacities: dict[tuple[str, int], Capacity] = field(default_factory=dict)
 
     def draw(self, due: _Due) -> None:
         """Draw one playlist and store the draw, or take down why there is none."""
         row, policy, cycle = due.row, due.policy, due.cycle
-        pool = self.pools.of(policy)
         with self.database.transaction() as session:
             number = store.next_draw(session, row.id, cycle.number)
-            earlier = store.newest_draws(session, row.id, _EARLIER)
+            earlier = store.newest_draws(session, row.id, EARLIER)
             # After the number: a draw that another run stores from here on has the same one, and stands.
             if store.newest_snapshot(session, row.id) != row.snapshot_id:
                 self._leave_to_other_run(due)
                 return
-        seed = derive_seed(
-            "snapshot", self.salt, row.account_name, row.policy_name, row.sequence, cycle.number, number
-        )
-        found = draw(
-            policy,
-            pool,
-            self.uses.ages(row, policy, cycle.starts_at),
-            capacity=self._capacity(row, policy, pool),
-            seed=seed,
-            others=Others(earlier, self.siblings.of(row, policy)),
-        )
+        seed = self.drawing.seed_of(row, cycle, number)
+        found = self.drawing.draw(row, policy, cycle, seed=seed, earlier=earlier)
         if not found.track_ids:
-            self._fail(due, pool)
+            self._fail(due)
             return
-        self.uses.add(row, found.track_ids, cycle.starts_at)
-        self.siblings.add(row, found.track_ids)
+        self.drawing.count(row, found, cycle)
         if not self.dry_run and not self._store(due, number, found):
             self._leave_to_other_run(due)
             return
         self.report.changed += 1
         self.report.rows.append(_row(due, found, earlier[0] if earlier else ()))
 
-    def _capacity(self, row: DrawRow, policy: Policy, pool: PolicyPool) -> Capacity:
-        """What the pool sustains for all playlists that share the cooldown; told where that is not enough."""
-        playlists = self.siblings.sharing(row, policy)
-        key = policy.name, playlists
-        if key not in self.capacities:
-            rounds, artist_rounds = rounds_of(policy)
-            found = self.capacities[key] = capacity(
-                pool.tracks,
-                limits_of(policy),
-                size=policy.size,
-                playlists=playlists,
-                rounds=rounds,
-                artist_rounds=artist_rounds,
-            )
-            if not found.holds:
-                self.report.notes.append(f"policy {policy.name} can't hold for good: {found.sentence()}")
-        return self.capacities[key]
-
     def _leave_to_other_run(self, due: _Due) -> None:
         self.report.unchanged += 1
         self.report.notes.append(f"another run drew playlist {due.row.label} meanwhile; its draw stands")
 
-    def _fail(self, due: _Due, pool: PolicyPool) -> None:
-        reason = "No track obeys the rules that may not give way."
-        if not len(pool.tracks):
-            reason = pool.why_empty()
+    def _fail(self, due: _Due) -> None:
+        reason = self.drawing.why_nothing(due.policy)
         self.report.failed.append(Failure(f"playlist {due.row.label}", reason, "EmptyPool"))
         _log.warning("playlist.not_drawn", playlist=due.row.label, reason=reason, run_id=self.run_id)
         if not self.dry_run:
