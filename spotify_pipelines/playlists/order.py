@@ -224,7 +224,8 @@ class _Board:
             kind = None if opener is None else self.class_of[opener]
             witness = self.walks.most_remaining_first(gap, kind)
             if witness is not None:
-                fills = (self.walks.at_random(gap, kind) for _ in range(_FILLS))
+                # The more of them got stuck, the less is left to chance.
+                fills = (self.walks.at_random(gap, kind, picks=1 + fill // 3) for fill in range(_FILLS))
                 return self._deal(next((fill for fill in fills if fill is not None), witness), opener)
             if kind is not None:
                 hopeless.add(kind)

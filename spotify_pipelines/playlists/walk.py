@@ -60,27 +60,31 @@ class Walks:
         ties fall at random, so that another call may find it.
         """
         self._bits.shuffle(self._priority)
-        priority = self._priority
 
         def choose(ready: list[int], _left: list[int], remaining: list[int]) -> int:
-            def need(kind: int) -> tuple[int, int, int]:
-                counts = [remaining[artist] for artist in self._classes[kind]] or [1]
-                return max(counts), sum(counts), priority[kind]
-
-            return max(ready, key=need)
+            return max(ready, key=lambda kind: (*self._need(kind, remaining), self._priority[kind]))
 
         return self._walk(gap, opener, choose)
 
-    def at_random(self, gap: int, opener: int | None) -> list[int] | None:
-        """Classes by slot, each that of a uniform track that may stand there; None if that gets stuck."""
+    def at_random(self, gap: int, opener: int | None, *, picks: int = 1) -> list[int] | None:
+        """Classes by slot, each that of a uniform track that may stand there; None if that gets stuck.
 
-        def choose(ready: list[int], left: list[int], _remaining: list[int]) -> int:
+        With several ``picks`` at each slot it is the one among them whose artists have most left: less random,
+        and less often stuck.
+        """
+
+        def choose(ready: list[int], left: list[int], remaining: list[int]) -> int:
             if len(ready) == 1:
                 return ready[0]
             upto = list(accumulate(left[kind] for kind in ready))
-            return ready[bisect_right(upto, self._bits.below(upto[-1]))]
+            picked = [ready[bisect_right(upto, self._bits.below(upto[-1]))] for _ in range(picks)]
+            return max(picked, key=lambda kind: self._need(kind, remaining)) if picks > 1 else picked[0]
 
         return self._walk(gap, opener, choose)
+
+    def _need(self, kind: int, remaining: list[int]) -> tuple[int, int]:
+        counts = [remaining[artist] for artist in self._classes[kind]] or [1]
+        return max(counts), sum(counts)
 
     def _walk(self, gap: int, opener: int | None, choose: _Choice) -> list[int] | None:
         left, remaining = self._sizes[:], self._count[:]
