@@ -16,6 +16,7 @@ from spotify_pipelines.playlists import order, selection
 from spotify_pipelines.playlists.bounds import Capacity
 from spotify_pipelines.playlists.figures import jaccard, snapshot_figures
 from spotify_pipelines.playlists.order import Arrangement, OrderTrack, arrange
+from spotify_pipelines.playlists.order_figures import order_figures
 from spotify_pipelines.playlists.policies import Policy, policy_digest
 from spotify_pipelines.playlists.pool import PolicyPool
 from spotify_pipelines.playlists.randomness import derive_seed
@@ -93,7 +94,7 @@ def _placed(policy: Policy, pool: PolicyPool, chosen: Selection, seed: bytes) ->
     flows = policy.order.flow != "none"
     return arrange(
         [
-            OrderTrack(track, pool.credits(track), *([Sound(**pool.features(track))] if flows else []))
+            OrderTrack(track, pool.credits(track), Sound.of(pool.features(track) if flows else {}))
             for track in chosen.track_ids
         ],
         gap=policy.order.gap,
@@ -109,6 +110,7 @@ def _placed(policy: Policy, pool: PolicyPool, chosen: Selection, seed: bytes) ->
 
 def _figures_of_order(policy: Policy, pool: PolicyPool, placed: Arrangement, ages: Ages) -> dict[str, Any]:
     credits_ = [pool.credits(track_id) for track_id in placed.track_ids]
+    sounds = [Sound.of(pool.features(track_id)) for track_id in placed.track_ids]
     figures = snapshot_figures(
         placed.track_ids,
         credits_,
@@ -119,12 +121,16 @@ def _figures_of_order(policy: Policy, pool: PolicyPool, placed: Arrangement, age
     )
     counts = Counter(artist for artists in credits_ for artist in artists)
     top = sorted(counts, key=lambda artist: (-counts[artist], pool.artist_name(artist)))[:_TOP_ARTISTS]
-    return asdict(figures) | {
-        "top_artists": [pool.artist_name(artist) for artist in top],
-        "pool": len(pool.tracks),
-        "gap_target": placed.target,
-        "gap_bound": placed.upper_bound,
-    }
+    return (
+        asdict(figures)
+        | {
+            "top_artists": [pool.artist_name(artist) for artist in top],
+            "pool": len(pool.tracks),
+            "gap_target": placed.target,
+            "gap_bound": placed.upper_bound,
+        }
+        | asdict(order_figures(credits_, sounds, policy.order.flow, gap=placed.gap))
+    )
 
 
 def _figures_of_selection(policy: Policy, chosen: Selection, placed: Arrangement) -> dict[str, Any]:
