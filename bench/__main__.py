@@ -14,7 +14,7 @@ from bench.figures import Figure, Measurement, table
 _BY_DEFAULT = (
     *("load_time", "upserts", "demo_calls", "calls", "memory"),
     *("limiter_cost", "limiter_pause", "limiter_fairness"),
-    "selection",
+    *("selection", "order"),
 )
 _BY_NAME = ("limiter_known", "limiter_hidden", "limiter_model", "selection_days", "first_demo")
 """Each takes minutes; the last one downloads the dependencies and needs a gigabyte of disk."""
