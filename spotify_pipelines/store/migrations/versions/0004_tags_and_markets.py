@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -52,6 +52,8 @@ def upgrade() -> None:
             "age", sa.Integer(), nullable=True, comment="days since it was last used; null: not lately"
         ),
     )
+    # What was stored without countries has to be read in full once more, unchanged or not.
+    op.execute("DELETE FROM read_validators")
 
 
 def downgrade() -> None:
