@@ -357,6 +357,8 @@ class Reshuffle(_Part):
     """Local time at which a cycle begins; clock changes neither skip nor repeat one."""
     timezone: ZoneName = "UTC"
     """IANA name of a time zone, such as Europe/Berlin; days and dates of the policy are days there."""
+    catch_up: Literal["once", "skip"] = "once"
+    """Whether a reshuffle that was missed by hours is made up for, or left out until the next one."""
 
 
 def _pool(value: Any) -> Any:
@@ -403,6 +405,13 @@ class Policy(_Part):
     """How many each of them gets."""
     on_missing: Literal["recreate", "leave"] = "recreate"
     """What happens after the owner deletes the playlist on Spotify."""
+    on_drift: Literal["restore", "keep", "adopt", "pause"] = "restore"
+    """What happens to an edit by hand, once recorded: overwritten, kept until the next draw, taken for what the
+    playlist should be, or the playlist is left alone until a person decides."""
+    marker: Literal["keep", "drop_after_settle"] = "keep"
+    """Whether the description keeps the sign that finds a lost creation, or loses it with a later change."""
+    retire: Literal["keep", "unfollow"] = "keep"
+    """Whether a retired playlist stays in its account's library."""
 
     @model_validator(mode="before")
     @classmethod

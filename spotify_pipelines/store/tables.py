@@ -358,6 +358,11 @@ class Playlist(Base):
             "next_reshuffle_at",
             postgresql_where=text("status <> 'retired'"),
         ),
+        Index(
+            "ix_playlists_to_unfollow",
+            "account_id",
+            postgresql_where=text("status = 'retired' AND unfollow AND unfollowed_at IS NULL"),
+        ),
     )
 
     id: Mapped[Key]
@@ -382,13 +387,26 @@ class Playlist(Base):
     sync_failures: Mapped[Zero]
     created_at: Mapped[Created]
     retired_at: Mapped[Time | None]
+    locked_at: Mapped[Time | None]
+    lock_reason: Mapped[str | None]
+    paused_at: Mapped[Time | None]
+    pause_reason: Mapped[str | None]
+    kept_snapshot_row: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="playlist_snapshots.id: while it is the newest, what its owner made of it stays",
+    )
+    unfollow: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="once retired, it is taken out of its account's library"
+    )
+    unfollowed_at: Mapped[Time | None]
 
 
 class PlaylistSnapshot(Base):
-    """One draw for one playlist: the tracks it should hold during a cycle, and how they came about."""
+    """The tracks that one playlist should hold during a cycle: drawn, adopted from its owner, or brought back."""
 
     __tablename__ = "playlist_snapshots"
     __table_args__ = (
+        _one_of("origin", "drawn", "adopted", "rollback"),
         UniqueConstraint("playlist_id", "cycle", "draw"),
         Index("ix_playlist_snapshots_playlist_id_created_at", "playlist_id", "created_at"),
     )
@@ -398,12 +416,16 @@ class PlaylistSnapshot(Base):
     policy_id: Mapped[int] = mapped_column(ForeignKey("policies.id"))
     cycle: Mapped[int]
     draw: Mapped[int] = mapped_column(comment="0 for the first draw of a cycle; one more for each redraw")
+    origin: Mapped[str] = mapped_column(server_default="drawn")
     reason: Mapped[str] = mapped_column(comment="new cycle, policy changed, track unplayable, forced")
     seed: Mapped[str] = mapped_column(comment="hexadecimal")
     algorithm: Mapped[str]
     input_digest: Mapped[str]
     items_hash: Mapped[str]
     figures: Mapped[Json]
+    details: Mapped[Json | None] = mapped_column(
+        comment="name and description that stand in for the policy's templates"
+    )
     created_at: Mapped[Created]
     published_at: Mapped[Time | None]
     run_id: Mapped[str | None]
