@@ -105,7 +105,8 @@ class Creation:
         """
         intent = target.open_intent
         if intent is None:
-            return await self._send(target, make_marker(secrets.token_bytes(5)), None, None)
+            marker = make_marker(secrets.token_bytes(5))
+            return await self._send(target, marker, self._records.creation_planned(target, marker), None)
         if intent.sent_at is not None:
             adopted = self._adopt(target, intent.id, intent.marker)
             if adopted is not None:
@@ -114,21 +115,21 @@ class Creation:
                 raise _not_settled(intent.sent_at)
         return await self._send(target, intent.marker, intent.id, intent.sent_at)
 
-    async def _send(
-        self, target: Target, marker: str, intent_id: int | None, earlier: datetime | None
-    ) -> Created:
+    async def _send(self, target: Target, marker: str, intent_id: int, earlier: datetime | None) -> Created:
         desired = target.desired(marker)
-        intent_id = self._records.creation_sent(target, marker, intent_id)
         self._needs.creations += 1
         try:
             playlist = await self._api.create_playlist(
-                desired.name, desired.description, public=desired.public
+                desired.name,
+                desired.description,
+                public=desired.public,
+                before_send=lambda: self._records.creation_sent(intent_id),
             )
         except SpotifyError as error:
             if had_no_effect(error):
                 self._records.creation_refused(intent_id, earlier)
                 raise
-            # It may have waited long for its turn, and have been sent a moment ago.
+            # Its effect may have come as late as now.
             return await self._find(target, intent_id, marker, self._records.creation_unanswered(intent_id))
         content = Content(items_hash([]), desired.name, desired.description, desired.public)
         self._records.created(target, intent_id, playlist, content, Action.CREATED)

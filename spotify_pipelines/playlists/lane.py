@@ -235,18 +235,23 @@ class AccountLane:
         return created_at is not None and self._now() < created_at + SETTLE_WINDOW
 
     async def _write_details(self, target: Target, held: _Held, desired: Content) -> Action:
-        self._records.may_write()
         change = details_change(desired, held.content)
         self.result.needs.details += 1
         await self._api.change_details(
-            held.spotify_id, name=change.name, description=change.description, public=change.public
+            held.spotify_id,
+            name=change.name,
+            description=change.description,
+            public=change.public,
+            before_send=self._records.may_write,
         )
         return self._records.details_written(target, held.content, desired)
 
     async def _write_items(self, target: Target, held: _Held, desired: Content) -> Action:
         uris = self._records.uris(target)
         self.result.needs.items += 1
-        snapshot_id = await self._api.replace_items(held.spotify_id, uris)
+        snapshot_id = await self._api.replace_items(
+            held.spotify_id, uris, before_send=self._records.may_write
+        )
         return self._records.items_written(target, held.content, desired, snapshot_id)
 
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────

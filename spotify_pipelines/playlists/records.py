@@ -43,7 +43,7 @@ class Records:
         self._now = now
 
     def may_write(self) -> None:
-        """Make sure that the lease is ours, for calls that no other record precedes."""
+        """Make sure that the lease is ours: right before a call is sent."""
         self._lease.check()
 
     def given_snapshot_ids(self, targets: list[Target]) -> dict[int, set[str]]:
@@ -63,13 +63,19 @@ class Records:
 
     # ── creation ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def creation_sent(self, target: Target, marker: str, intent_id: int | None) -> int:
-        """The intent of a creation that is sent as soon as this returns; its id."""
+    def creation_planned(self, target: Target, marker: str) -> int:
+        """The intent of a creation, before anything is sent; its id."""
         with self._lease.transaction() as session:
-            if intent_id is None:
-                return intents.open_and_send(session, target.row.id, marker, self._now())
+            return intents.open_intent(session, target.row.id, marker)
+
+    def creation_sent(self, intent_id: int) -> None:
+        """The creation is sent as soon as this returns: the settle window counts from here.
+
+        Called when the creation has its turn. Noted before, the wait for it would be taken off the window of a
+        run that is killed right after sending.
+        """
+        with self._lease.transaction() as session:
             intents.mark_sent(session, intent_id, self._now())
-            return intent_id
 
     def creation_unanswered(self, intent_id: int) -> datetime:
         """The creation may have had an effect, until now: from now on the settle window counts."""

@@ -52,6 +52,9 @@ class Request:
         path: the template filled in.
         repeatable: twice does no more than once; False for create and append.
         unless: the ETag of what is known; 304 is a success then, and says that it still holds.
+        before_send: called before each attempt, when its turn was granted and nothing but sending is left; what it
+            raises keeps the attempt from being sent.
+        max_attempts: tries until an outage is reported; a 429 has had no effect and is not counted against it.
     """
 
     endpoint: str
@@ -61,6 +64,8 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
     unless: str | None = None
+    before_send: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    max_attempts: int = MAX_ATTEMPTS
 
     @property
     def method(self) -> str:
@@ -185,9 +190,11 @@ class _Call:
         except Banned as ban:
             raise self._banned(ban) from None
         try:
-            # A ban may have come while we waited for our turn.
+            # A ban may have come while we waited for our turn, or somebody else may have taken the work over.
             self._route.check_cooldown(self._where)
-        except SpotifyError:
+            if self._request.before_send is not None:
+                self._request.before_send()
+        except BaseException:
             await limiter.refund(slot)
             raise
         try:
@@ -289,6 +296,8 @@ class _Call:
                 self._progress = replace(self._progress, refreshed=True)
                 return _Again(0.0)
             case Retry():
+                if decision.pause is None and self._progress.attempts >= self._request.max_attempts:
+                    return error
                 if decision.pause is None:
                     log.warning(
                         "spotify.call_retried",

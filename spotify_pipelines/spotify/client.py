@@ -47,7 +47,7 @@ from spotify_pipelines.spotify.ports import (
     Apps,
     Credentials,
 )
-from spotify_pipelines.spotify.retry import ambiguous
+from spotify_pipelines.spotify.retry import MAX_ATTEMPTS, ambiguous
 from spotify_pipelines.spotify.routes import Routes, require_own_world
 from spotify_pipelines.spotify.transport import HttpTransport
 from spotify_pipelines.spotify.turns import CallLimiter, Priority
@@ -59,6 +59,7 @@ Model = TypeVar("Model", bound=BaseModel)
 AlbumResult = tuple[str, AlbumItem | NotModified | SpotifyError]
 
 ALBUMS_PER_CALL = 20
+TRACKS_PER_CALL = 50
 TRACKS_PER_PAGE = 50
 FEATURES_PER_CALL = 100
 PLAYLISTS_PER_PAGE = 50
@@ -194,6 +195,32 @@ class CatalogueApi(_Api):
         params: dict[str, str | int] = {"limit": TRACKS_PER_PAGE, "offset": offset, **self._market}
         request = Request(endpoint, f"/albums/{self._id(endpoint, album_id)}/tracks", params)
         return await self._get(TrackPage, request)
+
+    async def missing_tracks(self, ids: Sequence[str]) -> set[str] | None:
+        """Those of the tracks that Spotify does not know (⌈n/50⌉ calls); None where the app may not ask in batches.
+
+        Raises:
+            SpotifyError: nothing can be found out now.
+        """
+        missing: set[str] = set()
+        for batch in _batches(list(dict.fromkeys(ids)), TRACKS_PER_CALL):
+            if self._lacks(TRACKS_BATCH):
+                return None
+            request = Request("GET /tracks", "/tracks", {"ids": ",".join(batch)})
+            try:
+                rows = (await self._json(request)).get("tracks")
+            except (Forbidden, NotFound) as error:
+                if not _endpoint_is_missing(error):
+                    raise
+                self._learn(TRACKS_BATCH, False, str(error))
+                return None
+            if not isinstance(rows, list) or len(rows) != len(batch):
+                raise MalformedAnswer(
+                    "the answer has not a row for each track.", **self._where(request, 200).facts()
+                )
+            self._learn(TRACKS_BATCH, True, "GET /tracks?ids= answered")
+            missing.update(track_id for track_id, row in zip(batch, rows, strict=True) if row is None)
+        return missing
 
     async def audio_features(self, ids: Sequence[str]) -> dict[str, FeatureSet | None]:
         """Spotify's own features of at most 100 tracks; None for a track of which it says nothing legible.
@@ -358,7 +385,11 @@ class CatalogueApi(_Api):
 
 
 class PlaylistApi(_Api):
-    """The playlists of one account."""
+    """The playlists of one account.
+
+    What is given as ``before_send`` is called right before a write is sent, each time it is sent, after the wait for
+    a turn: the place to make sure that the write may still be made, and to note that it is.
+    """
 
     def __init__(self, caller: Caller, route: Route, *, app_id: int, apps: Apps) -> None:
         super().__init__(caller, route)
@@ -389,7 +420,14 @@ class PlaylistApi(_Api):
             if not rows or not _more(data, offset):
                 return list(found.values())
 
-    async def create_playlist(self, name: str, description: str, *, public: bool) -> PlaylistSummary:
+    async def create_playlist(
+        self,
+        name: str,
+        description: str,
+        *,
+        public: bool,
+        before_send: Callable[[], None] | None = None,
+    ) -> PlaylistSummary:
         """Make an empty playlist. Sent again only after an answer that rules out any effect (401, 429).
 
         Raises:
@@ -399,7 +437,7 @@ class PlaylistApi(_Api):
         endpoint = "POST /me/playlists"
         body = {"name": name, "description": description, "public": public}
         self._check_texts(endpoint, name, description)
-        request = Request(endpoint, "/me/playlists", body=body, repeatable=False)
+        request = Request(endpoint, "/me/playlists", body=body, repeatable=False, before_send=before_send)
         try:
             return await self._get(PlaylistSummary, request)
         except MalformedAnswer as error:
@@ -432,7 +470,14 @@ class PlaylistApi(_Api):
         """All entries in order, in the calls that ``playlist`` needs for them."""
         return list((await self.playlist(playlist_id, with_entries=True)).entries or ())
 
-    async def replace_items(self, playlist_id: str, uris: Sequence[str]) -> str | None:
+    async def replace_items(
+        self,
+        playlist_id: str,
+        uris: Sequence[str],
+        *,
+        before_send: Callable[[], None] | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> str | None:
         """Make ``uris`` (at most 100) the whole content; idempotent.
 
         Returns the snapshot id of the answer, which may become visible to reads only half a minute later;
@@ -442,7 +487,10 @@ class PlaylistApi(_Api):
             raise ValueError(f"at most {URIS_PER_CALL} uris a call, not {len(uris)}")
         endpoint = "PUT /playlists/{id}/items"
         path = f"/playlists/{self._id(endpoint, playlist_id)}/items"
-        snapshot = (await self._json(Request(endpoint, path, body={"uris": list(uris)}))).get("snapshot_id")
+        request = Request(
+            endpoint, path, body={"uris": list(uris)}, before_send=before_send, max_attempts=max_attempts
+        )
+        snapshot = (await self._json(request)).get("snapshot_id")
         return snapshot if isinstance(snapshot, str) else None
 
     async def change_details(
@@ -452,6 +500,7 @@ class PlaylistApi(_Api):
         name: str | None = None,
         description: str | None = None,
         public: bool | None = None,
+        before_send: Callable[[], None] | None = None,
     ) -> None:
         """Change what is not None. Idempotent.
 
@@ -467,9 +516,9 @@ class PlaylistApi(_Api):
         if description == "":
             raise self._refuse(endpoint, "a description can't be made empty; give a short one.")
         path = f"/playlists/{self._id(endpoint, playlist_id)}"
-        await self._caller.call(self._route, Request(endpoint, path, body=body))
+        await self._caller.call(self._route, Request(endpoint, path, body=body, before_send=before_send))
 
-    async def unfollow(self, playlist_id: str) -> None:
+    async def unfollow(self, playlist_id: str, *, before_send: Callable[[], None] | None = None) -> None:
         """Take the playlist out of the account's library; Spotify knows no other delete. Idempotent.
 
         Newer apps do it through their library, older ones through the playlist's followers; what answers is
@@ -477,8 +526,8 @@ class PlaylistApi(_Api):
         """
         newer, older = "DELETE /me/library", "DELETE /playlists/{id}/followers"
         uri = f"spotify:playlist:{self._id(newer, playlist_id)}"
-        by_library = Request(newer, "/me/library", {"uris": uri})
-        by_followers = Request(older, f"/playlists/{playlist_id}/followers")
+        by_library = Request(newer, "/me/library", {"uris": uri}, before_send=before_send)
+        by_followers = Request(older, f"/playlists/{playlist_id}/followers", before_send=before_send)
         known = self._apps.profile(self._app_id).capabilities.get(ME_LIBRARY)
         if known is False:
             await self._caller.call(self._route, by_followers)

@@ -11,18 +11,18 @@ from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import SyncIntent
 
-__all__ = ["abandon", "finish", "mark_refused", "mark_sent", "mark_unanswered", "open_and_send"]
+__all__ = ["abandon", "finish", "mark_refused", "mark_sent", "mark_unanswered", "open_intent"]
 
 
-def open_and_send(session: Session, playlist_id: int, marker: str, sent_at: datetime) -> int:
-    """A new intent whose creation is sent right after the commit; returns its id.
+def open_intent(session: Session, playlist_id: int, marker: str) -> int:
+    """A new intent, of which nothing was sent yet; returns its id.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the playlist has an open intent already.
     """
     row = session.scalar(
         insert(SyncIntent)
-        .values(playlist_id=playlist_id, marker=marker, status="creating", sent_at=sent_at, attempts=1)
+        .values(playlist_id=playlist_id, marker=marker, status="planned")
         .returning(SyncIntent.id)
     )
     assert row is not None  # noqa: S101 - RETURNING of one inserted row
@@ -30,7 +30,7 @@ def open_and_send(session: Session, playlist_id: int, marker: str, sent_at: date
 
 
 def mark_sent(session: Session, intent_id: int, sent_at: datetime) -> None:
-    """The same creation is sent once more, right after the commit."""
+    """The creation is sent (once more) right after the commit."""
     session.execute(
         update(SyncIntent)
         .where(SyncIntent.id == intent_id)
@@ -39,7 +39,7 @@ def mark_sent(session: Session, intent_id: int, sent_at: datetime) -> None:
 
 
 def mark_unanswered(session: Session, intent_id: int, at: datetime) -> None:
-    """The creation's answer was lost at ``at``; having waited for its turn, it may have been sent just before."""
+    """The creation's answer was lost at ``at``: until then it may still have taken effect."""
     session.execute(update(SyncIntent).where(SyncIntent.id == intent_id).values(sent_at=at))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from spotify_pipelines.playlists.call_plan import SETTLE_WINDOW
 from spotify_pipelines.playlists.policies import parse_policies
 from spotify_pipelines.playlists.templates import find_marker
+from spotify_pipelines.spotify.turns import Slot, Turn
 from spotify_pipelines.store.calls import midnight
 from spotify_pipelines.store.tables import ApiCalls, Playlist, SpotifyApp, SyncIntent, Track
 from spotify_pipelines_tests.playlists.studio import TWO_POLICIES, Studio
@@ -27,6 +28,7 @@ DETAILS = "PUT /v1/playlists/{id}"
 DATED_POLICY = TWO_POLICIES[: TWO_POLICIES.index("  - name: evening")]
 
 ONE_POLICY = DATED_POLICY.replace("Morning · $date", "Morning").replace(" with $top_artists", "")
+ONE_ACCOUNT = ONE_POLICY.replace("size: 20", "size: 20\n    accounts: [studio-1]")
 
 
 def _actions(studio: Studio, playlist_id: int) -> list[str]:
@@ -250,12 +252,33 @@ async def test_the_settle_window_counts_from_the_lost_answer_and_not_from_the_fi
     control.add_fault(method="POST", path="/me/playlists$", drop="after", n=1)
     began = studio.now()
 
-    report = await studio.publish(ONE_POLICY.replace("size: 20", "size: 20\n    accounts: [studio-1]"))
+    report = await studio.publish(ONE_ACCOUNT)
 
     assert [each.until >= began + SETTLE_WINDOW + timedelta(seconds=1) for each in report.deferred] == [True]
     with studio.database.transaction() as session:
         sent_at = session.scalar(select(SyncIntent.sent_at))
     assert sent_at == report.deferred[0].until - SETTLE_WINDOW
+
+
+async def test_a_creation_counts_as_sent_when_it_has_its_turn_and_not_while_it_waits(studio: Studio) -> None:
+    studio.apply(ONE_ACCOUNT)
+    studio.plan()
+    studio.draw()
+    limiter = studio.client.caller.limiter
+    turn = limiter.acquire
+    sent_meanwhile: list[bool] = []
+
+    async def acquire_late(wanted: Turn) -> Slot:
+        with studio.database.transaction() as session:
+            sent_meanwhile.append(session.scalar(select(SyncIntent.sent_at)) is not None)
+        return await turn(wanted)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limiter, "acquire", acquire_late)
+        await studio.sync()
+
+    assert sent_meanwhile == [False, True], "the creation, and the fill after it"
+    assert _is_as_drawn(studio)
 
 
 async def test_a_run_killed_before_the_call_creates_one_playlist(studio: Studio) -> None:
@@ -284,7 +307,7 @@ async def test_a_run_killed_after_the_call_adopts_what_it_made(studio: Studio) -
 
 async def _killed_at_create(studio: Studio, drop: str) -> None:
     """Let a run die while its creation is on the way: nothing after the commit of the intent happens."""
-    studio.apply(ONE_POLICY.replace("size: 20", "size: 20\n    accounts: [studio-1]"))
+    studio.apply(ONE_ACCOUNT)
     studio.plan()
     studio.draw()
     timing: dict[str, Any] = {"drop": "before", "delay": 60} if drop == "before" else {"delay_after": 60}

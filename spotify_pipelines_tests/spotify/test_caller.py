@@ -187,6 +187,35 @@ async def test_a_short_429_pauses_the_app_and_goes_on(desk: Desk, simulator: Run
     assert (row["calls"], row["limited"], row["ok"], row["retries"]) == (2, 1, 1, 1)
 
 
+async def test_before_each_attempt_is_asked_whether_it_may_still_be_sent(
+    desk: Desk, simulator: RunningSimulator
+) -> None:
+    simulator.control.add_fault(path="/me/playlists$", status=429, headers={"Retry-After": "0"}, n=1)
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(len(sent(simulator, "/me/playlists")))
+        if len(asked) == 3:
+            raise RuntimeError("taken over")
+
+    account = desk.client.as_account(ACCOUNT)
+    await account.create_playlist("Name", "Words", public=False, before_send=ask)
+    with pytest.raises(RuntimeError, match="taken over"):
+        await account.create_playlist("Name", "Words", public=False, before_send=ask)
+
+    assert asked == [0, 1, 2], "after the wait for a turn, before the call is sent"
+    assert len(sent(simulator, "/me/playlists")) == 2
+
+
+async def test_a_call_may_be_told_to_give_up_earlier(desk: Desk, simulator: RunningSimulator) -> None:
+    simulator.control.add_fault(path="/items$", status=502)
+
+    with pytest.raises(Unavailable):
+        await desk.client.as_account(ACCOUNT).replace_items("A" * 22, [], max_attempts=2)
+
+    assert len(sent(simulator, "/items")) == 2
+
+
 async def test_a_pause_by_one_client_stops_the_other(
     desk: Desk, simulator: RunningSimulator, settings: Settings, redis_url: str, key_prefix: str
 ) -> None:
