@@ -1,18 +1,33 @@
-"""What a playlist should be on Spotify: a pure function of its newest snapshot, that snapshot's policy and account.
+"""What a playlist should be on Spotify: a function of its newest snapshot, that snapshot's policy and account.
 
 What belongs here: putting the two beside each other, desired and last confirmed. What does not: what to do about
 the difference (``call_plan``), reading either from the database.
 
-Dates in a name are those of the cycle's start, so that a name changes with the cycle and not from day to day.
+Dates in a name are those of the cycle's start, so that a name changes with the cycle and not from day to day. A
+snapshot with words of its own (an edit adopted, a version brought back) has them in place of the templates'.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from spotify_pipelines.playlists.call_plan import Content, Write, items_hash, writes_for
+from spotify_pipelines.playlists.call_plan import (
+    SETTLE_WINDOW,
+    Content,
+    Write,
+    details_change,
+    items_hash,
+    writes_for,
+)
 from spotify_pipelines.playlists.cycles import current_cycle
 from spotify_pipelines.playlists.policies import Policy
-from spotify_pipelines.playlists.templates import TemplateContext, render_description, render_name
+from spotify_pipelines.playlists.templates import (
+    TemplateContext,
+    find_marker,
+    render_description,
+    render_name,
+    with_marker,
+)
 from spotify_pipelines.store.playlists import IntentRow, SyncRow
 
 __all__ = ["Target", "targets_from"]
@@ -20,10 +35,11 @@ __all__ = ["Target", "targets_from"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One playlist: what we know of it, and the policy that its newest snapshot was drawn under."""
+    """One playlist: what we know of it at ``now``, and the policy that its newest snapshot was drawn under."""
 
     row: SyncRow
     policy: Policy
+    now: datetime
 
     @property
     def confirmed(self) -> Content | None:
@@ -54,19 +70,57 @@ class Target:
         """Whether a creation was sent whose outcome is unknown."""
         return self.open_intent is not None and self.open_intent.sent_at is not None
 
+    @property
+    def held_back(self) -> str | None:
+        """Why nothing may be written, in a few words; None where it may."""
+        row = self.row
+        if row.locked_at is not None:
+            return "locked"
+        return f"paused: {row.pause_reason}" if row.paused_at is not None else None
+
+    @property
+    def awaits_draw(self) -> bool:
+        """Whether its newest snapshot was not written yet."""
+        row = self.row
+        return row.snapshot_row not in (row.confirmed_snapshot_row, row.kept_snapshot_row)
+
     def desired(self, marker: str | None) -> Content:
-        """What the playlist should be, with its marker at the end of its description."""
-        context = self._context()
-        return Content(
-            self.row.items_hash,
-            render_name(self.policy.name_template, context),
-            render_description(self.policy.description_template, context, marker),
-            self.policy.public,
-        )
+        """What the playlist should be, with its marker at the end of its description as long as that is needed."""
+        confirmed = self.confirmed
+        if confirmed is not None and self.row.kept_snapshot_row == self.row.snapshot_row:
+            return confirmed
+        content = self._with_marker(marker)
+        if self.policy.marker == "keep" or confirmed is None or not self._has_settled:
+            return content
+        bare = replace(content, description=with_marker(self._with_marker(None).description, None))
+        if find_marker(confirmed.description) is None:
+            return bare
+        # Not worth a call of its own: it goes with the next change of name, description or visibility.
+        return bare if details_change(content, confirmed) else content
 
     def writes(self) -> tuple[Write, ...]:
         """The writing calls that are due, as far as the database knows."""
+        if self.held_back is not None:
+            return ()
         return writes_for(self.desired(self.marker), self.confirmed)
+
+    @property
+    def _has_settled(self) -> bool:
+        """Whether it was created so long ago that nobody will look for it by its marker any more."""
+        created_at = self.row.intent.finished_at if self.row.intent else None
+        return created_at is None or self.now >= created_at + SETTLE_WINDOW
+
+    def _with_marker(self, marker: str | None) -> Content:
+        words = self.row.details
+        if words is None:
+            context = self._context()
+            name = render_name(self.policy.name_template, context)
+            description = render_description(self.policy.description_template, context, marker)
+        elif self.row.spotify_id is None:
+            name, description = words["name"], with_marker(words["description"], marker)
+        else:
+            name, description = words["name"], words["description"]
+        return Content(self.row.items_hash, name, description, self.policy.public)
 
     def _context(self) -> TemplateContext:
         row, reshuffle = self.row, self.policy.reshuffle
@@ -89,6 +143,6 @@ class Target:
         )
 
 
-def targets_from(rows: Sequence[SyncRow], policies: Mapping[int, Policy]) -> list[Target]:
-    """Rows with their policies (by the id of their version)."""
-    return [Target(row, policies[row.policy_id]) for row in rows]
+def targets_from(rows: Sequence[SyncRow], policies: Mapping[int, Policy], now: datetime) -> list[Target]:
+    """Rows with their policies (by the id of their version), as they stand at ``now``."""
+    return [Target(row, policies[row.policy_id], now) for row in rows]

@@ -31,6 +31,14 @@ class Action(StrEnum):
     SKIPPED = "skipped"
     DRIFT_FOUND = "drift found"
     RETIRED = "retired"
+    EDIT_KEPT = "edit kept"
+    EDIT_ADOPTED = "edit adopted"
+    ROLLED_BACK = "rolled back"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    UNFOLLOWED = "unfollowed"
 
 
 def record(

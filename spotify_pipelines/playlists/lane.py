@@ -198,6 +198,13 @@ class AccountLane:
             held = _Held(created.spotify_id, created.marker, created.content)
             if created.may_hold_items:
                 held = await self._seen(target, held, actions) or held
+        if Action.DRIFT_FOUND in actions:
+            # What its policy says to an edit by hand may have changed what it should be.
+            again = self._records.reread(target)
+            if again is None or again.held_back is not None:
+                self._done(target, actions)
+                return
+            target = again
         desired = target.desired(held.marker)
         for write in writes_for(desired, held.content):
             if write is Write.DETAILS:

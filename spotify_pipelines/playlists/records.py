@@ -12,12 +12,17 @@ from sqlalchemy.orm import Session
 
 from spotify_pipelines.playlists.account_lease import AccountLease
 from spotify_pipelines.playlists.call_plan import Content, items_hash
-from spotify_pipelines.playlists.desired import Target
+from spotify_pipelines.playlists.desired import Target, targets_from
+from spotify_pipelines.playlists.drift import Response, differences, is_partly_written, response_to
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.look import Seen
+from spotify_pipelines.playlists.policies import policy_from_json
+from spotify_pipelines.playlists.uris import uri_of
+from spotify_pipelines.playlists.versions import choose_snapshot
 from spotify_pipelines.spotify.models import PlaylistSummary
 from spotify_pipelines.store import intents
 from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.policies import policy_definitions
 
 __all__ = ["Records"]
 
@@ -28,6 +33,7 @@ _NOTHING_CONFIRMED: Final = {
     "confirmed_description": None,
     "confirmed_public": None,
     "confirmed_snapshot_id": None,
+    "kept_snapshot_row": None,
 }
 
 
@@ -58,8 +64,19 @@ class Records:
     def uris(self, target: Target) -> list[str]:
         """What the playlist should hold, in order."""
         with self._lease.transaction() as session:
-            tracks = store.tracks_of(session, target.row.snapshot_row)
-        return [f"spotify:track:{track_id}" for track_id in tracks]
+            return self._uris(session, target)
+
+    def reread(self, target: Target) -> Target | None:
+        """The playlist as it stands in the database by now; None where it was retired meanwhile."""
+        with self._lease.transaction() as session:
+            rows = store.sync_rows(session, playlist_ids=[target.row.id])
+            definitions = policy_definitions(session, {row.policy_id for row in rows})
+        policies = {id_: policy_from_json(definition) for id_, definition in definitions.items()}
+        return next(iter(targets_from(rows, policies, self._now())), None)
+
+    @staticmethod
+    def _uris(session: Session, target: Target) -> list[str]:
+        return [uri_of(item) for item in store.tracks_of(session, target.row.snapshot_row)]
 
     # ── creation ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,35 +168,98 @@ class Records:
             desired: what it should hold; found so, it is no drift.
             seen: what it does hold.
         """
-        found = seen.content
+        found, row = seen.content, target.row
         if found is None:
             return ()
-        drift = _differences(found, known, desired)
-        arrived = found.items_hash == desired.items_hash != known.items_hash
-        values: dict[str, Any] = {
-            "confirmed_items_hash": found.items_hash,
-            "confirmed_name": found.name,
-            "confirmed_description": found.description,
-            "confirmed_snapshot_id": seen.snapshot_id,
-            "confirmed_at": self._now(),
-        }
-        if found.items_hash != known.items_hash:
-            values["confirmed_snapshot_row"] = target.row.snapshot_row if arrived else None
         with self._lease.transaction() as session:
-            store.set_playlist(session, target.row.id, **values)
-            if arrived:
-                store.publish_snapshot(session, target.row.snapshot_row, self._now())
+            draw = store.draw_that_holds(session, row.id, found.items_hash)
+            partly = draw is None and is_partly_written(seen.uris, self._uris(session, target))
+            drift = differences(found, known, desired, items_are_ours=draw is not None or partly)
+            arrived = found.items_hash != known.items_hash and draw is not None
+            values: dict[str, Any] = {
+                "confirmed_items_hash": found.items_hash,
+                "confirmed_name": found.name,
+                "confirmed_description": found.description,
+                "confirmed_snapshot_id": seen.snapshot_id,
+                "confirmed_at": self._now(),
+            }
+            if found.items_hash != known.items_hash:
+                values["confirmed_snapshot_row"] = draw
+            store.set_playlist(session, row.id, **values)
+            if arrived and draw is not None:
+                store.publish_snapshot(session, draw, self._now())
                 self._record(session, target, Action.SYNCED, reason="an earlier write had arrived")
-            if drift:
+            actions = (Action.SYNCED,) * arrived
+            return actions + self._drifted(session, target, drift, found, seen) if drift else actions
+
+    def _drifted(
+        self, session: Session, target: Target, drift: tuple[str, ...], found: Content, seen: Seen
+    ) -> tuple[Action, ...]:
+        """Record an edit by hand, and do about it what the policy says; overwriting it is left to the writes."""
+        response = response_to(target.policy.on_drift, awaits_draw=target.awaits_draw)
+        what = ", ".join(drift)
+        self._record(
+            session,
+            target,
+            Action.DRIFT_FOUND,
+            reason=f"changed by hand: {what}",
+            before=_confirmed(target),
+            after=_details(found)
+            | {
+                "snapshot_id": seen.snapshot_id,
+                "items_hash": found.items_hash,
+                "items": list(seen.uris),
+                "response": response.value,
+            },
+        )
+        match response:
+            case Response.KEEP:
+                store.set_playlist(session, target.row.id, kept_snapshot_row=target.row.snapshot_row)
                 self._record(
                     session,
                     target,
-                    Action.DRIFT_FOUND,
-                    reason=f"changed by hand: {', '.join(drift)}",
-                    before=_confirmed(target),
-                    after=_details(found) | {"snapshot_id": seen.snapshot_id, "items": list(seen.uris)},
+                    Action.EDIT_KEPT,
+                    reason=f"{what}: until the next draw, as its policy says",
                 )
-        return (Action.SYNCED,) * arrived + (Action.DRIFT_FOUND,) * bool(drift)
+                return Action.DRIFT_FOUND, Action.EDIT_KEPT
+            case Response.ADOPT:
+                self._adopt_edit(session, target, found, seen, what)
+                return Action.DRIFT_FOUND, Action.EDIT_ADOPTED
+            case Response.PAUSE:
+                reason = f"changed by hand: {what}"
+                store.set_playlist(session, target.row.id, paused_at=self._now(), pause_reason=reason)
+                self._record(session, target, Action.PAUSED, reason=f"{reason}; its policy asks for a person")
+                return Action.DRIFT_FOUND, Action.PAUSED
+            case Response.RESTORE:
+                return (Action.DRIFT_FOUND,)
+
+    def _adopt_edit(self, session: Session, target: Target, found: Content, seen: Seen, what: str) -> None:
+        """What was found is what the playlist should be, for the cycle that its newest snapshot is of."""
+        row = target.row
+        renamed = "name" in what or "description" in what
+        snapshot_row = choose_snapshot(
+            session,
+            row.id,
+            policy_id=row.policy_id,
+            cycle=row.cycle,
+            uris=seen.uris,
+            details=_words(found) if renamed else row.details,
+            origin="adopted",
+            reason="as its owner left it",
+            at=self._now(),
+            run_id=self._run_id,
+            as_found=found.items_hash,
+        )
+        store.publish_snapshot(session, snapshot_row, self._now())
+        store.set_playlist(session, row.id, confirmed_snapshot_row=snapshot_row)
+        self._record(
+            session,
+            target,
+            Action.EDIT_ADOPTED,
+            reason=f"{what}: until the next cycle, as its policy says",
+            before={"snapshot_row": row.snapshot_row, "items_hash": row.items_hash},
+            after={"snapshot_row": snapshot_row, "items_hash": found.items_hash} | _words(found),
+        )
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,18 +344,12 @@ class Records:
         )
 
 
-def _differences(found: Content, known: Content, desired: Content) -> list[str]:
-    """What is neither as we left it nor as it should be."""
-    fields = {"items": "items_hash", "name": "name", "description": "description"}
-    return [
-        what
-        for what, name in fields.items()
-        if getattr(found, name) not in (getattr(known, name), getattr(desired, name))
-    ]
-
-
 def _details(content: Content) -> dict[str, Any]:
     return {"name": content.name, "description": content.description, "public": content.public}
+
+
+def _words(content: Content) -> dict[str, str]:
+    return {"name": content.name, "description": content.description}
 
 
 def _confirmed(target: Target) -> dict[str, Any]:

@@ -96,13 +96,15 @@ async def sync_playlists(
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database failed; the run ends, the next one goes on.
     """
-    targets = _load(database, playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
+    targets = _load(database, now(), playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
     chosen = _choose(targets, limit, force)
     run = _Run(database, client, run_id, now, progress, len(chosen.due), force)
     run.report.requested = chosen.selected - chosen.beyond_limit
     run.report.unchanged = chosen.selected - chosen.beyond_limit - len(chosen.due)
     if chosen.beyond_limit:
         run.report.notes.append(f"{chosen.beyond_limit} more are due, beyond the limit of {limit}")
+    if held_back := sum(target.held_back is not None for target in targets):
+        run.report.notes.append(f"{held_back} locked or paused and left alone; 'playlists list' says why")
     if not chosen.due:
         return run.report
     by_account = _by_account(chosen.due)
@@ -153,6 +155,7 @@ def _needs(targets: Sequence[Target], library: int) -> SyncNeeds:
 
 def _load(
     database: Database,
+    now: datetime,
     *,
     playlist_ids: Sequence[int],
     account_ids: Sequence[int] = (),
@@ -162,10 +165,12 @@ def _load(
         rows = store.sync_rows(session, playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
         definitions = policy_definitions(session, {row.policy_id for row in rows})
     policies = {id_: policy_from_json(definition) for id_, definition in definitions.items()}
-    return targets_from(rows, policies)
+    return targets_from(rows, policies, now)
 
 
 def _is_due(target: Target, force: bool) -> bool:
+    if target.held_back is not None:
+        return False
     return bool(target.writes()) or (force and target.row.spotify_id is not None)
 
 
@@ -224,7 +229,7 @@ class _Run:
                 until = self.now() + TTL
                 self._defer(ready, until, f"another run is working on account {row.account_name}")
                 return
-            fresh = _load(self.database, playlist_ids=[target.row.id for target in ready])
+            fresh = _load(self.database, self.now(), playlist_ids=[target.row.id for target in ready])
             due = [target for target in fresh if _is_due(target, self.force)]
             self._count_unchanged(len(ready) - len(due))
             if due:

@@ -49,6 +49,7 @@ __all__ = [
     "render_description",
     "render_name",
     "validate_template",
+    "with_marker",
 ]
 
 NAME_LIMIT: Final = 100
@@ -74,6 +75,7 @@ NAMES: Final = frozenset(
 
 _MARKER_BYTES: Final = 5
 _MARKER = re.compile(r"\[([A-Z2-7]{8})\]")
+_MARKER_AT_END = re.compile(r"\s*\[[A-Z2-7]{8}\]\s*$")
 
 # strftime's names change with the locale of the process; a playlist's must not.
 _MONTHS: Final = [
@@ -202,6 +204,13 @@ def find_marker(description: str | None) -> str | None:
     """The last marker in a description, as sent or as read back; None if there is none."""
     found = _MARKER.findall(description or "")
     return found[-1] if found else None
+
+
+def with_marker(description: str, marker: str | None) -> str:
+    """A finished description with ``[marker]`` in place of the one at its end, if any; ``None`` takes it away."""
+    text = _MARKER_AT_END.sub("", description)
+    ending = f" [{marker}]" if marker else ""
+    return (_cut(text, DESCRIPTION_LIMIT - len(ending)) + ending).strip()
 
 
 def normalize_read_back(text: str | None) -> str:

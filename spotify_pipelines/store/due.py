@@ -87,11 +87,11 @@ def tokens_due(session: Session, now: datetime, within: timedelta) -> Due:
 
 
 def playlists_due(session: Session, now: datetime) -> Due:
-    """Playlists whose current cycle is over."""
+    """Playlists whose current cycle is over and that nobody locked."""
     return _due(
         session,
         Playlist.next_reshuffle_at,
-        and_(Playlist.status != "retired", Playlist.next_reshuffle_at <= now),
+        and_(Playlist.status != "retired", Playlist.locked_at.is_(None), Playlist.next_reshuffle_at <= now),
     )
 
 

@@ -4,7 +4,7 @@ What belongs here: queries that return plain values, and statements that write o
 decision on what they mean (``spotify_pipelines.playlists``) and the fencing of writes (``leases``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spotify_pipelines.store.tables import (
     Account,
+    Artist,
     Installation,
     Playlist,
     PlaylistHistory,
@@ -25,6 +26,7 @@ from spotify_pipelines.store.tables import (
     SpotifyApp,
     SyncIntent,
     Track,
+    TrackArtist,
 )
 
 __all__ = [
@@ -38,15 +40,19 @@ __all__ = [
     "accounts",
     "add_history",
     "add_playlist",
+    "created_by_marker",
     "deleted_places",
     "draw_rows",
+    "draw_that_holds",
     "given_snapshot_ids",
     "installation_salt",
     "library_sizes",
+    "mark_for_read_back",
     "newest_draws",
     "newest_snapshot",
     "newest_tracks",
     "next_draw",
+    "own_items",
     "places",
     "playlist_label",
     "publish_snapshot",
@@ -55,7 +61,9 @@ __all__ = [
     "set_playlist",
     "store_snapshot",
     "sync_rows",
+    "top_artists",
     "tracks_of",
+    "unmark_for_read_back",
 ]
 
 
@@ -159,6 +167,8 @@ class SyncRow:
     confirmed_description: str | None
     confirmed_public: bool | None
     confirmed_snapshot_id: str | None
+    confirmed_at: datetime | None
+    read_back_at: datetime | None
     sync_not_before: datetime | None
     sync_error: str | None
     sync_failures: int
@@ -169,6 +179,12 @@ class SyncRow:
     items_hash: str
     tracks: int
     top_artists: list[str]
+    origin: str
+    details: dict[str, str] | None
+    locked_at: datetime | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    kept_snapshot_row: int | None
     intent: IntentRow | None
 
     @property
@@ -251,7 +267,9 @@ def draw_rows(
     policy: str | None = None,
     due_at: datetime | None = None,
 ) -> list[DrawRow]:
-    """Playlists of policies in force with their newest snapshot, by id; empty filters select all.
+    """Playlists of policies in force with their newest snapshot, by id, locked ones left out.
+
+    Empty filters select all. What a person chose stays for its cycle, also where a track became unplayable.
 
     Args:
         session: an open transaction.
@@ -261,7 +279,9 @@ def draw_rows(
         due_at: only playlists whose next reshuffle is at or before it (or that were never drawn).
     """
     newest = (
-        select(PlaylistSnapshot.id, PlaylistSnapshot.policy_id, PlaylistSnapshot.cycle)
+        select(
+            PlaylistSnapshot.id, PlaylistSnapshot.policy_id, PlaylistSnapshot.cycle, PlaylistSnapshot.origin
+        )
         .where(PlaylistSnapshot.playlist_id == Playlist.id)
         .order_by(PlaylistSnapshot.id.desc())
         .limit(1)
@@ -269,6 +289,7 @@ def draw_rows(
     )
     holds_unplayable = exists().where(
         PlaylistSnapshotTrack.snapshot_id == newest.c.id,
+        newest.c.origin == "drawn",
         Track.id == PlaylistSnapshotTrack.track_id,
         Track.playable.is_(False),
     )
@@ -290,7 +311,7 @@ def draw_rows(
         .join(Account, Account.id == Playlist.account_id)
         .join(Policy, and_(Policy.name == Playlist.policy_name, Policy.active))
         .outerjoin(newest, true())
-        .where(Playlist.status != "retired")
+        .where(Playlist.status != "retired", Playlist.locked_at.is_(None))
         .order_by(Playlist.id)
     )
     query = _narrow(query, playlist_ids, account_ids, policy)
@@ -377,6 +398,29 @@ def newest_tracks(session: Session, playlist_ids: Sequence[int]) -> dict[int, li
     return {playlist_id: tracks for playlist_id, _, tracks in session.execute(query)}
 
 
+def draw_that_holds(session: Session, playlist_id: int, items_hash: str) -> int | None:
+    """The newest snapshot of a playlist with just these items; None where it never was to hold them."""
+    return session.scalar(
+        select(func.max(PlaylistSnapshot.id)).where(
+            PlaylistSnapshot.playlist_id == playlist_id, PlaylistSnapshot.items_hash == items_hash
+        )
+    )
+
+
+def top_artists(session: Session, track_ids: Sequence[str], limit: int = 3) -> list[str]:
+    """Names of the artists who are credited on most of the tracks."""
+    credits_ = func.count()
+    query = (
+        select(Artist.name)
+        .join(TrackArtist, TrackArtist.artist_id == Artist.id)
+        .where(TrackArtist.track_id.in_(track_ids))
+        .group_by(Artist.id)
+        .order_by(credits_.desc(), Artist.name)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
 def newest_snapshot(session: Session, playlist_id: int) -> int | None:
     """Id of a playlist's newest snapshot; None where it was never drawn."""
     return session.scalar(
@@ -404,7 +448,7 @@ def store_snapshot(
         .on_conflict_do_nothing()
         .returning(PlaylistSnapshot.id)
     )
-    if row is not None:
+    if row is not None and tracks:
         session.execute(insert(PlaylistSnapshotTrack), [{**track, "snapshot_id": row} for track in tracks])
     return row
 
@@ -426,6 +470,8 @@ def sync_rows(
             PlaylistSnapshot.items_hash,
             PlaylistSnapshot.figures["tracks"].as_integer().label("tracks"),
             PlaylistSnapshot.figures["top_artists"].label("top_artists"),
+            PlaylistSnapshot.origin,
+            PlaylistSnapshot.details,
         )
         .where(PlaylistSnapshot.playlist_id == Playlist.id)
         .order_by(PlaylistSnapshot.id.desc())
@@ -459,6 +505,8 @@ def sync_rows(
             Playlist.confirmed_description,
             Playlist.confirmed_public,
             Playlist.confirmed_snapshot_id,
+            Playlist.confirmed_at,
+            Playlist.read_back_at,
             Playlist.sync_not_before,
             Playlist.sync_error,
             Playlist.sync_failures,
@@ -469,6 +517,12 @@ def sync_rows(
             newest.c.items_hash,
             newest.c.tracks,
             newest.c.top_artists,
+            newest.c.origin,
+            newest.c.details,
+            Playlist.locked_at,
+            Playlist.paused_at,
+            Playlist.pause_reason,
+            Playlist.kept_snapshot_row,
             intent.c.id.label("intent_id"),
             intent.c.marker,
             intent.c.status.label("intent_status"),
@@ -528,6 +582,50 @@ def given_snapshot_ids(session: Session, playlist_ids: Sequence[int]) -> dict[in
     for playlist_id, snapshot_id in session.execute(query):
         found[playlist_id].add(snapshot_id)
     return found
+
+
+def own_items(session: Session, playlist_id: int, items_hash: str) -> int | None:
+    """The newest snapshot of the playlist with exactly these items, if there ever was one."""
+    return session.scalar(
+        select(func.max(PlaylistSnapshot.id)).where(
+            PlaylistSnapshot.playlist_id == playlist_id, PlaylistSnapshot.items_hash == items_hash
+        )
+    )
+
+
+def mark_for_read_back(session: Session, playlist_ids: Sequence[int], at: datetime) -> None:
+    """Have the playlists read from ``at`` on; an earlier mark moves up to it, for what is feared came later."""
+    session.execute(
+        update(Playlist)
+        .where(Playlist.id.in_(playlist_ids))
+        .values(read_back_at=func.greatest(Playlist.read_back_at, at))
+    )
+
+
+def unmark_for_read_back(session: Session, playlist_id: int, marked_at: datetime) -> None:
+    """What was read is right; a mark that was moved up meanwhile stays."""
+    session.execute(
+        update(Playlist)
+        .where(Playlist.id == playlist_id, Playlist.read_back_at <= marked_at)
+        .values(read_back_at=None)
+    )
+
+
+def created_by_marker(
+    session: Session, account_id: int, markers: Collection[str]
+) -> dict[str, tuple[int, str]]:
+    """Our id and the Spotify id of the account's playlists that were created with these markers, and still are."""
+    query = (
+        select(SyncIntent.marker, Playlist.id, Playlist.spotify_id)
+        .join(Playlist, Playlist.id == SyncIntent.playlist_id)
+        .where(
+            Playlist.account_id == account_id,
+            SyncIntent.marker.in_(markers),
+            SyncIntent.status == "created",
+            SyncIntent.spotify_id == Playlist.spotify_id,
+        )
+    )
+    return {marker: (id_, spotify_id) for marker, id_, spotify_id in session.execute(query)}
 
 
 def add_history(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
