@@ -30,6 +30,11 @@ class AccountLease:
         self._database = database
         self._lease = lease
 
+    @property
+    def taken_from(self) -> str | None:
+        """The worker that let it run out, which may be at it still; None where it was given back."""
+        return self._lease.taken_from
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A transaction that commits only while the lease is ours.

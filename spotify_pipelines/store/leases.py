@@ -5,7 +5,7 @@ lease is for, and heartbeats (the holder renews). After Kleppmann, "How to do di
 holder that was paused for longer than its lease finds out when it writes, in ``guard``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, or_, select, update
@@ -32,12 +32,17 @@ class LeaseLost(ExplainedError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A right that was had until ``expires_at`` (the database's time); ``token`` is higher for each holder."""
+    """A right that was had until ``expires_at`` (the database's time); ``token`` is higher for each holder.
+
+    Attributes:
+        taken_from: the holder before, where it let the lease run out: it may be dead, or just slow.
+    """
 
     name: str
     holder: str
     token: int
     expires_at: datetime
+    taken_from: str | None = None
 
 
 def acquire(session: Session, name: str, holder: str, ttl: timedelta) -> Lease | None:
@@ -46,6 +51,8 @@ def acquire(session: Session, name: str, holder: str, ttl: timedelta) -> Lease |
     A living lease is refused to its own holder as well: two attempts of one run must not work at once.
     """
     until = _in(ttl)
+    # Locked, so that the holder before is known for sure. A lease that never was has none to lock.
+    before = session.scalar(select(LeaseRow.holder).where(LeaseRow.name == name).with_for_update())
     statement = (
         insert(LeaseRow)
         .values(name=name, holder=holder, token=1, expires_at=until)
@@ -57,7 +64,7 @@ def acquire(session: Session, name: str, holder: str, ttl: timedelta) -> Lease |
         .returning(LeaseRow.token, LeaseRow.expires_at)
     )
     row = session.execute(statement).one_or_none()
-    return Lease(name, holder, row.token, row.expires_at) if row else None
+    return Lease(name, holder, row.token, row.expires_at, before) if row else None
 
 
 def renew(session: Session, lease: Lease, ttl: timedelta) -> Lease:
@@ -71,7 +78,7 @@ def renew(session: Session, lease: Lease, ttl: timedelta) -> Lease:
     )
     if expires_at is None:
         raise LeaseLost(lease)
-    return Lease(lease.name, lease.holder, lease.token, expires_at)
+    return replace(lease, expires_at=expires_at)
 
 
 def release(session: Session, lease: Lease) -> bool:

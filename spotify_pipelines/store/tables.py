@@ -358,6 +358,7 @@ class Playlist(Base):
             "next_reshuffle_at",
             postgresql_where=text("status <> 'retired'"),
         ),
+        Index("ix_playlists_to_read_back", "read_back_at", postgresql_where=text("read_back_at IS NOT NULL")),
         Index(
             "ix_playlists_to_unfollow",
             "account_id",
@@ -382,6 +383,9 @@ class Playlist(Base):
     confirmed_public: Mapped[bool | None]
     confirmed_snapshot_id: Mapped[str | None] = mapped_column(comment="Spotify's version of the playlist")
     confirmed_at: Mapped[Time | None]
+    read_back_at: Mapped[Time | None] = mapped_column(
+        comment="what Spotify holds is read from then on, to be sure; null: it is believed"
+    )
     sync_not_before: Mapped[Time | None] = mapped_column(comment="deferred until")
     sync_error: Mapped[str | None]
     sync_failures: Mapped[Zero]

@@ -58,6 +58,16 @@ def test_a_lease_that_ran_out_goes_to_the_next_with_a_higher_token(database: Dat
     assert second.token > first.token
 
 
+def test_who_takes_over_knows_from_whom(database: Database) -> None:
+    first = held(database, "first")
+    run_out(database)
+    second = held(database, "second")
+    with database.transaction() as session:
+        leases.release(session, second)
+    third = held(database, "third")
+    assert (first.taken_from, second.taken_from, third.taken_from) == (None, "first", None)
+
+
 def test_a_released_lease_is_free_and_its_token_still_grows(database: Database) -> None:
     first = held(database, "first")
     with database.transaction() as session:
