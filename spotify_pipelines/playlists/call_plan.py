@@ -12,6 +12,7 @@ The minimum, per account with n playlists in its library and m due ones that exi
             m            else one GET each; it embeds the items, so that moved ones cost nothing more
     writes  unchanged 0 · details 1 · items 1 · create and fill 2
 
+A playlist that is to be read back (``read_backs``) is looked at by the listing, which shows twins, and read.
 Token endpoint, probes and sampled read-backs stand apart. ``docs/calls.md`` says why no term can be left out.
 """
 
@@ -24,6 +25,7 @@ from typing import Final
 
 __all__ = [
     "LISTING_PAGE",
+    "LONGEST_HIDDEN",
     "SETTLE_WINDOW",
     "Content",
     "DetailsChange",
@@ -32,6 +34,7 @@ __all__ = [
     "SyncNeeds",
     "Write",
     "details_change",
+    "is_sampled",
     "items_hash",
     "listing_pages",
     "look_calls",
@@ -47,7 +50,11 @@ LISTING_PAGE: Final = 50
 """Playlists per call of the listing."""
 
 SETTLE_WINDOW: Final = timedelta(seconds=120)
-"""The longest time for which a playlist that exists may be missing from its owner's listing."""
+"""The time within which a playlist that was created, or a write, may be counted on to be visible to its owner."""
+
+LONGEST_HIDDEN: Final = timedelta(hours=1)
+"""A playlist that is missing from its owner's listing for longer was deleted. A listing that lags behind for more
+than ``SETTLE_WINDOW`` costs a twin, which is mended; taken for a deletion, it would cost one with another marker."""
 
 
 class Write(StrEnum):
@@ -140,7 +147,7 @@ def look_for(*, existing_due: int, library: int, unresolved: bool) -> Look:
     Args:
         existing_due: due playlists that are on Spotify.
         library: playlists in the account's library, as far as known.
-        unresolved: a creation was sent whose outcome is unknown; only the listing can show it.
+        unresolved: a creation was sent, here or by a run that is gone, whose outcome only the listing can show.
     """
     if unresolved:
         return Look.LISTING
@@ -161,8 +168,10 @@ class SyncNeeds:
     Attributes:
         existing_due: due playlists that were on Spotify when the sync began.
         library: playlists in the account's library, as the look showed it.
-        unresolved: the outcome of a sent creation had to be found out.
+        unresolved: the outcome of something that was sent had to be found out.
         moved: due playlists with a snapshot id that is none of ours.
+        read_backs: playlists that were read although their snapshot id is ours, to be sure of them, and twins.
+        twins: playlists that a creation made twice, and that were removed.
         creations: playlists to be created.
         items: playlists to be filled, or whose items differ.
         details: playlists whose name, description or visibility differs.
@@ -172,6 +181,8 @@ class SyncNeeds:
     library: int = 0
     unresolved: bool = False
     moved: int = 0
+    read_backs: int = 0
+    twins: int = 0
     creations: int = 0
     items: int = 0
     details: int = 0
@@ -183,6 +194,8 @@ class SyncNeeds:
             library=max(self.library, other.library),
             unresolved=self.unresolved or other.unresolved,
             moved=self.moved + other.moved,
+            read_backs=self.read_backs + other.read_backs,
+            twins=self.twins + other.twins,
             creations=self.creations + other.creations,
             items=self.items + other.items,
             details=self.details + other.details,
@@ -193,13 +206,14 @@ def minimum_by_endpoint(needs: SyncNeeds) -> dict[str, int]:
     """The fewest calls of an account's sync, by the formula of this module; endpoints without any left out."""
     look = look_for(existing_due=needs.existing_due, library=needs.library, unresolved=needs.unresolved)
     looks = look_calls(look, existing_due=needs.existing_due, library=needs.library)
-    reads = needs.moved if look is Look.LISTING else 0
+    reads = needs.moved + needs.read_backs if look is Look.LISTING else 0
     calls = {
         "GET /me/playlists": looks if look is Look.LISTING else 0,
         "GET /playlists/{id}": reads + (looks if look is Look.SINGLE else 0),
         "POST /me/playlists": needs.creations,
         "PUT /playlists/{id}": needs.details,
         "PUT /playlists/{id}/items": needs.items,
+        "DELETE /me/library": needs.twins,
     }
     return {endpoint: number for endpoint, number in calls.items() if number}
 
@@ -226,3 +240,13 @@ def sight_of(present: bool, snapshot_id: str | None, ours: Collection[str]) -> S
 def may_send_again(sent_at: datetime, looked_at: datetime) -> bool:
     """Whether a listing of ``looked_at`` without the marker proves that what was sent made no playlist."""
     return looked_at >= sent_at + SETTLE_WINDOW
+
+
+def is_sampled(share: float, playlist_id: int, snapshot_row: int) -> bool:
+    """Whether this write is among the ``share`` (0 to 1) that is read back; the same each time it is asked.
+
+    >>> [is_sampled(share, 1, 1) for share in (0.0, 1.0)]
+    [False, True]
+    """
+    digest = hashlib.sha256(f"{playlist_id}/{snapshot_row}".encode()).digest()
+    return int.from_bytes(digest[:4]) < share * 2**32

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from spotify_pipelines.playlists.call_plan import (
     SETTLE_WINDOW,
     Content,
@@ -40,8 +38,6 @@ from spotify_pipelines.spotify.errors import (
 from spotify_pipelines.spotify.models import PlaylistSummary
 
 __all__ = ["Created", "Creation", "Postponed", "had_no_effect"]
-
-_log = structlog.get_logger(__name__)
 
 
 class Postponed(Exception):
@@ -108,7 +104,7 @@ class Creation:
             marker = make_marker(secrets.token_bytes(5))
             return await self._send(target, marker, self._records.creation_planned(target, marker), None)
         if intent.sent_at is not None:
-            adopted = self._adopt(target, intent.id, intent.marker)
+            adopted = self._adopt(target, intent.id, intent.marker, sent_before=intent.attempts > 1)
             if adopted is not None:
                 return adopted
             if self._view.listed_at is None or not may_send_again(intent.sent_at, self._view.listed_at):
@@ -130,33 +126,36 @@ class Creation:
                 self._records.creation_refused(intent_id, earlier)
                 raise
             # Its effect may have come as late as now.
-            return await self._find(target, intent_id, marker, self._records.creation_unanswered(intent_id))
+            sent_at = self._records.creation_unanswered(intent_id)
+            return await self._find(target, intent_id, marker, sent_at, sent_before=earlier is not None)
         content = Content(items_hash([]), desired.name, desired.description, desired.public)
-        self._records.created(target, intent_id, playlist, content, Action.CREATED)
+        self._records.created(
+            target, intent_id, playlist, content, Action.CREATED, sent_before=earlier is not None
+        )
         return Created(playlist.id, marker, content, Action.CREATED)
 
-    async def _find(self, target: Target, intent_id: int, marker: str, sent_at: datetime) -> Created:
+    async def _find(
+        self, target: Target, intent_id: int, marker: str, sent_at: datetime, *, sent_before: bool
+    ) -> Created:
         """After a lost answer: the playlist, if it is to be seen already."""
         self._needs.unresolved = True
         await self._view.list_again()
-        adopted = self._adopt(target, intent_id, marker)
+        adopted = self._adopt(target, intent_id, marker, sent_before=sent_before)
         if adopted is None:
             raise _not_settled(sent_at)
         return adopted
 
-    def _adopt(self, target: Target, intent_id: int, marker: str) -> Created | None:
+    def _adopt(self, target: Target, intent_id: int, marker: str, *, sent_before: bool) -> Created | None:
         found = self._view.marked(marker)
         if not found:
             return None
-        playlist = found[0]
-        if len(found) > 1:
-            _log.warning("playlist.twins", playlist=target.row.label, spotify_ids=[each.id for each in found])
+        playlist = found[0]  # of twins the older one; the sweep removes the others
         content = _as_listed(playlist, public=target.desired(marker).public)
         may_hold_items = playlist.items_total != 0
         if may_hold_items:
             # Not a version that we know: its items have to be read.
             playlist = playlist.model_copy(update={"snapshot_id": None})
-        self._records.created(target, intent_id, playlist, content, Action.ADOPTED)
+        self._records.created(target, intent_id, playlist, content, Action.ADOPTED, sent_before=sent_before)
         return Created(playlist.id, marker, content, Action.ADOPTED, may_hold_items)
 
 

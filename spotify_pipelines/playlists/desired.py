@@ -71,6 +71,12 @@ class Target:
         return self.open_intent is not None and self.open_intent.sent_at is not None
 
     @property
+    def read_back_due(self) -> bool:
+        """Whether what Spotify holds is to be read now, to be sure of it."""
+        row = self.row
+        return row.spotify_id is not None and row.read_back_at is not None and row.read_back_at <= self.now
+
+    @property
     def held_back(self) -> str | None:
         """Why nothing may be written, in a few words; None where it may."""
         row = self.row

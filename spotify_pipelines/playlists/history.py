@@ -39,6 +39,7 @@ class Action(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     UNFOLLOWED = "unfollowed"
+    TWIN_REMOVED = "twin removed"
 
 
 def record(

@@ -13,12 +13,15 @@ import structlog
 
 from spotify_pipelines.playlists.account_lease import AccountLease
 from spotify_pipelines.playlists.call_plan import (
+    LONGEST_HIDDEN,
     SETTLE_WINDOW,
     Content,
     Sight,
     SyncNeeds,
     Write,
     details_change,
+    is_sampled,
+    items_hash,
     look_for,
     writes_for,
 )
@@ -27,6 +30,7 @@ from spotify_pipelines.playlists.desired import Target
 from spotify_pipelines.playlists.history import Action
 from spotify_pipelines.playlists.look import AccountView
 from spotify_pipelines.playlists.records import Records
+from spotify_pipelines.playlists.twins import TwinSweep
 from spotify_pipelines.report import Deferral, Failure
 from spotify_pipelines.spotify.client import PlaylistApi
 from spotify_pipelines.spotify.errors import (
@@ -58,7 +62,11 @@ class Done:
 
 @dataclass(slots=True)
 class LaneResult:
-    """What became of an account's due playlists, what that needed at least, and the errors on the way."""
+    """What became of an account's due playlists, what that needed at least, and the errors on the way.
+
+    Attributes:
+        to_read_back: our ids of the written playlists that are to be read back soon.
+    """
 
     needs: SyncNeeds
     changed: list[Done] = field(default_factory=list)
@@ -67,6 +75,8 @@ class LaneResult:
     deferred: list[Deferral] = field(default_factory=list)
     errors: list[SpotifyError] = field(default_factory=list)
     blocked_until: datetime | None = None
+    twins_removed: int = 0
+    to_read_back: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,7 @@ class AccountLane:
         now: the clock (aware UTC).
         blocked_until: until when the account's app may not be called; None: it may.
         progress: called after each playlist.
+        read_back_share: part of the written playlists (0 to 1) that are to be read back.
     """
 
     def __init__(
@@ -116,11 +127,12 @@ class AccountLane:
         now: Callable[[], datetime],
         blocked_until: Callable[[], datetime | None],
         progress: Callable[[], None],
+        read_back_share: float = 0.0,
     ) -> None:
         needs = SyncNeeds(
             existing_due=sum(target.row.spotify_id is not None for target in targets),
             library=library,
-            unresolved=any(target.unresolved for target in targets),
+            unresolved=any(target.unresolved or target.read_back_due for target in targets),
         )
         self.result = LaneResult(needs)
         self._api = api
@@ -128,9 +140,12 @@ class AccountLane:
         self._now = now
         self._blocked_until = blocked_until
         self._progress = progress
+        self._read_back_share = read_back_share
+        self._account_id = targets[0].row.account_id
         self._records = Records(lease, run_id=run_id, now=now)
         self._view = AccountView(api, targets[0].row.spotify_user_id, needs, now)
         self._creation = Creation(api, self._view, self._records, needs, now)
+        self._twins = TwinSweep(api, self._view, self._records, needs)
         self._given: dict[int, set[str]] = {}
 
     async def work(self) -> LaneResult:
@@ -143,6 +158,7 @@ class AccountLane:
             try:
                 await self._look()
                 await self._work_off()
+                self.result.twins_removed = await self._twins.sweep(self._account_id)
             except _AppBlocked as blocked:
                 self._defer_rest(blocked.until, str(blocked))
             except SpotifyError as error:
@@ -225,21 +241,37 @@ class AccountLane:
         seen = await self._view.see(
             held.spotify_id,
             self._given[target.row.id],
-            may_be_hidden=self._is_young(target),
+            may_be_hidden=self._is_younger_than(LONGEST_HIDDEN, target),
             public=held.content.public,
+            read_back=target.read_back_due,
         )
         if seen.sight is Sight.MISSING:
             actions.append(self._records.gone(target))
             return None
         if seen.content is None:
             return held
-        actions += self._records.moved(target, held.content, target.desired(held.marker), seen)
-        return replace(held, content=seen.content)
+        found, desired = seen.content, target.desired(held.marker)
+        if self._shows_the_past(target, found, held.content, desired):
+            # Writing on the strength of it would go on for as long as Spotify is behind.
+            self._records.mark_for_read_back([target])
+            found = replace(found, items_hash=held.content.items_hash)
+        actions += self._records.moved(target, held.content, desired, replace(seen, content=found))
+        return replace(held, content=found)
 
-    def _is_young(self, target: Target) -> bool:
-        """Created so recently that a listing may not show it yet."""
+    def _shows_the_past(self, target: Target, found: Content, known: Content, desired: Content) -> bool:
+        """Whether the items are those of an earlier write of ours, and a later one may just not be visible yet."""
+        row = target.row
+        if row.confirmed_at is None or self._now() >= row.confirmed_at + SETTLE_WINDOW:
+            return False
+        if found.items_hash in (known.items_hash, desired.items_hash):
+            return False
+        if found.items_hash == items_hash([]):
+            return self._is_younger_than(SETTLE_WINDOW, target)
+        return self._records.is_own_draw(row.id, found.items_hash)
+
+    def _is_younger_than(self, age: timedelta, target: Target) -> bool:
         created_at = target.row.intent.finished_at if target.row.intent else None
-        return created_at is not None and self._now() < created_at + SETTLE_WINDOW
+        return created_at is not None and self._now() < created_at + age
 
     async def _write_details(self, target: Target, held: _Held, desired: Content) -> Action:
         change = details_change(desired, held.content)
@@ -259,7 +291,13 @@ class AccountLane:
         snapshot_id = await self._api.replace_items(
             held.spotify_id, uris, before_send=self._records.may_write
         )
-        return self._records.items_written(target, held.content, desired, snapshot_id)
+        row = target.row
+        sampled = is_sampled(self._read_back_share, row.id, row.snapshot_row)
+        if sampled and row.read_back_at is None:
+            self.result.to_read_back.append(row.id)
+        return self._records.items_written(
+            target, held.content, desired, snapshot_id, read_back=sampled or target.read_back_due
+        )
 
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,6 +4,7 @@ What belongs here: the reading calls of a sync and what they show. What does not
 (``call_plan``), what follows from it (``lane``).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,14 +59,28 @@ class AccountView:
         self._needs.library = len(self._listed)
 
     def marked(self, marker: str) -> list[PlaylistSummary]:
-        """The account's own playlists in the listing that carry ``marker``, by id."""
-        found = (self._listed or {}).values()
-        return sorted(
-            (each for each in found if self._is_own(each) and find_marker(each.description) == marker),
-            key=lambda each: each.id,
-        )
+        """The account's own playlists in the listing that carry ``marker``, the oldest first (it ends with it)."""
+        found = reversed((self._listed or {}).values())
+        return [each for each in found if self._is_own(each) and find_marker(each.description) == marker]
 
-    async def see(self, spotify_id: str, ours: Collection[str], *, may_be_hidden: bool, public: bool) -> Seen:
+    def twins(self) -> dict[str, list[PlaylistSummary]]:
+        """Playlists in the listing, surely the account's own, that share a marker; the oldest first."""
+        found = defaultdict(list)
+        for each in reversed((self._listed or {}).values()):
+            marker = find_marker(each.description)
+            if marker is not None and each.owner_id == self._owner:
+                found[marker].append(each)
+        return {marker: playlists for marker, playlists in found.items() if len(playlists) > 1}
+
+    async def see(
+        self,
+        spotify_id: str,
+        ours: Collection[str],
+        *,
+        may_be_hidden: bool,
+        public: bool,
+        read_back: bool = False,
+    ) -> Seen:
         """What a playlist is now; its items are read only where its snapshot id is none of ``ours``.
 
         Args:
@@ -73,16 +88,21 @@ class AccountView:
             ours: every snapshot id that Spotify gave us for it.
             may_be_hidden: it is so young that a listing may not show it yet.
             public: what we last set; what is read back can't be relied on.
+            read_back: read its items in any case. A snapshot id of ours proves little while a write of a run that
+                is gone may be under way, or while Spotify shows an older one.
         """
         if self._listed is None:
-            return await self._see_alone(spotify_id, ours, public)
+            return await self._see_alone(spotify_id, () if read_back else ours, public)
         listed = self._listed.get(spotify_id)
         sight = sight_of(listed is not None, listed.snapshot_id if listed else None, ours)
         if sight is Sight.MISSING and may_be_hidden:
             return Seen(Sight.UNMOVED)
-        if listed is None or sight is not Sight.MOVED:
+        if listed is None or (sight is not Sight.MOVED and not read_back):
             return Seen(sight)
-        self._needs.moved += 1
+        if sight is Sight.MOVED:
+            self._needs.moved += 1
+        else:
+            self._needs.read_backs += 1
         return _read(listed, await self._api.items(spotify_id), public)
 
     async def _see_alone(self, spotify_id: str, ours: Collection[str], public: bool) -> Seen:

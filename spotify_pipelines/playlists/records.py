@@ -4,14 +4,14 @@ What belongs here: the confirmed state, intents, history and failures as rows. W
 and the decision that leads to one (``lane``, ``creation``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.playlists.account_lease import AccountLease
-from spotify_pipelines.playlists.call_plan import Content, items_hash
+from spotify_pipelines.playlists.call_plan import SETTLE_WINDOW, Content, items_hash
 from spotify_pipelines.playlists.desired import Target, targets_from
 from spotify_pipelines.playlists.drift import Response, differences, is_partly_written, response_to
 from spotify_pipelines.playlists.history import Action, record
@@ -25,16 +25,6 @@ from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.policies import policy_definitions
 
 __all__ = ["Records"]
-
-_NOTHING_CONFIRMED: Final = {
-    "confirmed_snapshot_row": None,
-    "confirmed_items_hash": None,
-    "confirmed_name": None,
-    "confirmed_description": None,
-    "confirmed_public": None,
-    "confirmed_snapshot_id": None,
-    "kept_snapshot_row": None,
-}
 
 
 class Records:
@@ -107,9 +97,20 @@ class Records:
             intents.mark_refused(session, intent_id, earlier_sent_at)
 
     def created(
-        self, target: Target, intent_id: int, playlist: PlaylistSummary, content: Content, action: Action
+        self,
+        target: Target,
+        intent_id: int,
+        playlist: PlaylistSummary,
+        content: Content,
+        action: Action,
+        *,
+        sent_before: bool,
     ) -> None:
-        """The playlist exists; ``action`` says whether it was created or adopted."""
+        """The playlist exists; ``action`` says whether it was created or adopted.
+
+        ``sent_before``: more than one creation was sent for it, so that a twin may come to light: it is looked for
+        once it must be visible.
+        """
         now = self._now()
         with self._lease.transaction() as session:
             intents.finish(session, intent_id, playlist.id, now)
@@ -124,6 +125,8 @@ class Records:
                 confirmed_snapshot_id=playlist.snapshot_id,
                 confirmed_at=now,
             )
+            if sent_before:
+                store.mark_for_read_back(session, [target.row.id], now + SETTLE_WINDOW)
             self._record(
                 session,
                 target,
@@ -133,6 +136,51 @@ class Records:
                 calls=int(action is Action.CREATED),
             )
 
+    def created_by_marker(self, account_id: int, markers: Collection[str]) -> dict[str, tuple[int, str]]:
+        """Our id and the Spotify id of the account's playlists with these markers."""
+        with self._lease.transaction() as session:
+            return store.created_by_marker(session, account_id, markers)
+
+    def twin_removed(
+        self, playlist_id: int, kept: str, twin: PlaylistSummary, uris: Sequence[str | None]
+    ) -> None:
+        """A second playlist of one creation was taken out of the account's library."""
+        with self._lease.transaction() as session:
+            record(
+                session,
+                playlist_id,
+                Action.TWIN_REMOVED,
+                label=store.label_of(session, playlist_id),
+                at=self._now(),
+                run_id=self._run_id,
+                reason="its creation was sent twice, and both took effect",
+                before={"spotify_id": twin.id, "name": twin.name, "items": list(uris)},
+                after={"spotify_id": kept},
+                calls=1,
+            )
+
+    # ── reading back ─────────────────────────────────────────────────────────────────────────────────────
+
+    def mark_for_read_back(self, targets: Sequence[Target]) -> None:
+        """Somebody else's calls may be under way still: the playlists are read once those must have arrived."""
+        with self._lease.transaction() as session:
+            ids = [target.row.id for target in targets]
+            store.mark_for_read_back(session, ids, self._now() + SETTLE_WINDOW)
+
+    def is_own_draw(self, playlist_id: int, items: str) -> bool:
+        """Whether one of the playlist's draws has just these items (their hash)."""
+        with self._lease.transaction() as session:
+            return store.draw_that_holds(session, playlist_id, items) is not None
+
+    def found_right(self, target: Target, snapshot_id: str | None) -> None:
+        """Spotify holds what we believed, and calls it ``snapshot_id``."""
+        marked_at = target.row.read_back_at
+        with self._lease.transaction() as session:
+            if snapshot_id is not None:
+                store.set_playlist(session, target.row.id, confirmed_snapshot_id=snapshot_id)
+            if marked_at is not None:
+                store.unmark_for_read_back(session, target.row.id, marked_at)
+
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────
 
     def gone(self, target: Target) -> Action:
@@ -140,7 +188,7 @@ class Records:
         with self._lease.transaction() as session:
             intents.abandon(session, target.row.id, self._now())
             store.set_playlist(
-                session, target.row.id, status="planned", spotify_id=None, **_NOTHING_CONFIRMED
+                session, target.row.id, status="planned", spotify_id=None, **store.NOTHING_CONFIRMED
             )
             self._record(
                 session,
@@ -280,9 +328,9 @@ class Records:
         return Action.RENAMED
 
     def items_written(
-        self, target: Target, before: Content, after: Content, snapshot_id: str | None
+        self, target: Target, before: Content, after: Content, snapshot_id: str | None, *, read_back: bool
     ) -> Action:
-        """Spotify took the items, and calls this version ``snapshot_id``."""
+        """Spotify took the items, and calls this version ``snapshot_id``; ``read_back``: to be made sure of."""
         row, now = target.row, self._now()
         replaced = row.confirmed_snapshot_row
         is_new = before.items_hash == items_hash([])
@@ -298,6 +346,8 @@ class Records:
                 confirmed_at=now,
             )
             store.publish_snapshot(session, row.snapshot_row, now)
+            if read_back:
+                store.mark_for_read_back(session, [row.id], now + SETTLE_WINDOW)
             self._record(
                 session,
                 target,
@@ -317,9 +367,13 @@ class Records:
     def settled(self, target: Target) -> None:
         """The playlist is as desired; earlier trouble is over."""
         row = target.row
-        if row.sync_error is not None or row.sync_failures or row.sync_not_before is not None:
-            with self._lease.transaction() as session:
-                store.set_playlist(session, row.id, sync_error=None, sync_failures=0, sync_not_before=None)
+        troubled = row.sync_error is not None or row.sync_failures or row.sync_not_before is not None
+        if not troubled and not target.read_back_due:
+            return
+        with self._lease.transaction() as session:
+            store.set_playlist(session, row.id, sync_error=None, sync_failures=0, sync_not_before=None)
+            if target.read_back_due and row.read_back_at is not None:
+                store.unmark_for_read_back(session, row.id, row.read_back_at)
 
     def postponed(self, target: Target, until: datetime) -> None:
         """The playlist is left alone until then."""

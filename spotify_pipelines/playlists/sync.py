@@ -26,6 +26,7 @@ from spotify_pipelines.playlists.desired import Target, targets_from
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.lane import AccountLane, LaneResult
 from spotify_pipelines.playlists.policies import policy_from_json
+from spotify_pipelines.playlists.records import Records
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import SpotifyClient
@@ -146,7 +147,8 @@ def _needs(targets: Sequence[Target], library: int) -> SyncNeeds:
     return SyncNeeds(
         existing_due=sum(target.row.spotify_id is not None for target in targets),
         library=library,
-        unresolved=any(target.unresolved for target in targets),
+        unresolved=any(target.unresolved or target.read_back_due for target in targets),
+        read_backs=sum(target.read_back_due for target in targets),
         creations=sum(Write.CREATE in each for each in writes),
         details=sum(Write.DETAILS in each for each in writes),
         items=sum(Write.ITEMS in each or Write.FILL in each for each in writes),
@@ -171,7 +173,7 @@ def _load(
 def _is_due(target: Target, force: bool) -> bool:
     if target.held_back is not None:
         return False
-    return bool(target.writes()) or (force and target.row.spotify_id is not None)
+    return bool(target.writes()) or target.read_back_due or (force and target.row.spotify_id is not None)
 
 
 def _health(database: Database, account_ids: Sequence[int]) -> dict[int, Health]:
@@ -229,11 +231,32 @@ class _Run:
                 until = self.now() + TTL
                 self._defer(ready, until, f"another run is working on account {row.account_name}")
                 return
+            if lease.taken_from is not None:
+                self._distrust(lease, row)
             fresh = _load(self.database, self.now(), playlist_ids=[target.row.id for target in ready])
             due = [target for target in fresh if _is_due(target, self.force)]
             self._count_unchanged(len(ready) - len(due))
             if due:
                 await self._lane(due, lease, priority)
+
+    def _distrust(self, lease: AccountLease, row: store.SyncRow) -> None:
+        """Whoever let the lease run out may have a call in flight, for any playlist that was due then.
+
+        What was due then is due still: a playlist is done when that is recorded, under the lease.
+        """
+        in_work = [
+            target
+            for target in _load(self.database, self.now(), playlist_ids=(), account_ids=[row.account_id])
+            if _is_due(target, force=False)
+        ]
+        Records(lease, run_id=self.run_id, now=self.now).mark_for_read_back(in_work)
+        _log.warning(
+            "account.taken_over",
+            account=row.account_name,
+            taken_from=lease.taken_from,
+            playlists=len(in_work),
+            run_id=self.run_id,
+        )
 
     async def _lane(self, targets: list[Target], lease: AccountLease, priority: Priority) -> None:
         row = targets[0].row
@@ -282,6 +305,8 @@ class _Run:
                 name = action.value.replace(" ", "_")
                 report.counts[name] = report.counts.get(name, 0) + 1
             report.rows.append(_row(done.target, "done", ", ".join(done.actions)))
+        if result.twins_removed:
+            report.counts["twins_removed"] = report.counts.get("twins_removed", 0) + result.twins_removed
         if result.unchanged:
             _log.info("playlist.unchanged", account=row.account_name, playlists=len(result.unchanged))
 

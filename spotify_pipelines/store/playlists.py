@@ -7,7 +7,7 @@ decision on what they mean (``spotify_pipelines.playlists``) and the fencing of 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, and_, exists, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -31,6 +31,8 @@ from spotify_pipelines.store.tables import (
 
 __all__ = [
     "DELETED_BY_OWNER",
+    "NOTHING_CONFIRMED",
+    "RETIRED_BY_HAND",
     "AccountRow",
     "DrawRow",
     "IntentRow",
@@ -46,14 +48,15 @@ __all__ = [
     "draw_that_holds",
     "given_snapshot_ids",
     "installation_salt",
+    "label_of",
     "library_sizes",
     "mark_for_read_back",
     "newest_draws",
     "newest_snapshot",
     "newest_tracks",
     "next_draw",
-    "own_items",
     "places",
+    "places_given_up",
     "playlist_label",
     "publish_snapshot",
     "recent_uses",
@@ -69,6 +72,20 @@ __all__ = [
 
 DELETED_BY_OWNER = "deleted by its owner on Spotify; its policy leaves it so"
 """Why a playlist was retired, where a policy says ``on_missing: leave``."""
+
+RETIRED_BY_HAND = "retired by hand; its place stays empty until it is resumed"
+"""Why a playlist was retired, where a person said so."""
+
+NOTHING_CONFIRMED: Final[Mapping[str, None]] = {
+    "confirmed_snapshot_row": None,
+    "confirmed_items_hash": None,
+    "confirmed_name": None,
+    "confirmed_description": None,
+    "confirmed_public": None,
+    "confirmed_snapshot_id": None,
+    "kept_snapshot_row": None,
+}
+"""The confirmed state of a playlist that is not on Spotify."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,7 @@ class PlaceRow:
     account_name: str
     policy_name: str
     sequence: int
+    locked: bool = False
 
     @property
     def label(self) -> str:
@@ -227,6 +245,7 @@ def places(session: Session) -> list[PlaceRow]:
             Account.name,
             Playlist.policy_name,
             Playlist.sequence,
+            Playlist.locked_at.is_not(None),
         )
         .join(Account, Account.id == Playlist.account_id)
         .where(Playlist.status != "retired")
@@ -237,8 +256,17 @@ def places(session: Session) -> list[PlaceRow]:
 
 def deleted_places(session: Session) -> set[tuple[int, str, int]]:
     """Places (account, policy, sequence) whose playlist was retired because its owner deleted it."""
+    return _places_retired(session, DELETED_BY_OWNER)
+
+
+def places_given_up(session: Session) -> set[tuple[int, str, int]]:
+    """Places (account, policy, sequence) whose playlist a person retired."""
+    return _places_retired(session, RETIRED_BY_HAND)
+
+
+def _places_retired(session: Session, why: str) -> set[tuple[int, str, int]]:
     query = select(Playlist.account_id, Playlist.policy_name, Playlist.sequence).where(
-        Playlist.status == "retired", Playlist.sync_error == DELETED_BY_OWNER
+        Playlist.status == "retired", Playlist.sync_error == why
     )
     return {(account_id, policy, sequence) for account_id, policy, sequence in session.execute(query)}
 
@@ -250,12 +278,12 @@ def add_playlist(session: Session, **values: Any) -> int | None:
     )
 
 
-def retire(session: Session, playlist_id: int, at: datetime) -> None:
-    """The playlist is ours to keep fresh no more; what is on Spotify stays."""
+def retire(session: Session, playlist_id: int, at: datetime, *, unfollow: bool = False) -> None:
+    """The playlist is ours to keep fresh no more; it stays in its account's library unless ``unfollow``."""
     session.execute(
         update(Playlist)
         .where(Playlist.id == playlist_id, Playlist.status != "retired")
-        .values(status="retired", retired_at=at)
+        .values(status="retired", retired_at=at, unfollow=unfollow)
     )
 
 
@@ -459,8 +487,9 @@ def sync_rows(
     playlist_ids: Sequence[int] = (),
     account_ids: Sequence[int] = (),
     policy: str | None = None,
+    retired: bool = False,
 ) -> list[SyncRow]:
-    """Playlists that have a snapshot and are not retired, by account and id; empty filters select all."""
+    """Playlists that have a snapshot, by account and id; retired ones only if asked for; empty filters select all."""
     newest = (
         select(
             PlaylistSnapshot.id,
@@ -534,7 +563,7 @@ def sync_rows(
         .join(SpotifyApp, SpotifyApp.id == Account.app_id)
         .join(newest, true())
         .outerjoin(intent, true())
-        .where(Playlist.status != "retired")
+        .where(true() if retired else Playlist.status != "retired")
         .order_by(Playlist.account_id, Playlist.id)
     )
     return [_sync_row(row) for row in session.execute(_narrow(query, playlist_ids, account_ids, policy))]
@@ -563,10 +592,14 @@ def _sync_row(row: Any) -> SyncRow:
 
 
 def library_sizes(session: Session, account_ids: Sequence[int]) -> dict[int, int]:
-    """How many playlists of ours are in each account's library, retired ones included."""
+    """How many playlists of ours are in each account's library, retired ones included until they are unfollowed."""
     query = (
         select(Playlist.account_id, func.count())
-        .where(Playlist.account_id.in_(account_ids), Playlist.spotify_id.is_not(None))
+        .where(
+            Playlist.account_id.in_(account_ids),
+            Playlist.spotify_id.is_not(None),
+            Playlist.unfollowed_at.is_(None),
+        )
         .group_by(Playlist.account_id)
     )
     return dict(session.execute(query).tuples().all())
@@ -584,13 +617,14 @@ def given_snapshot_ids(session: Session, playlist_ids: Sequence[int]) -> dict[in
     return found
 
 
-def own_items(session: Session, playlist_id: int, items_hash: str) -> int | None:
-    """The newest snapshot of the playlist with exactly these items, if there ever was one."""
-    return session.scalar(
-        select(func.max(PlaylistSnapshot.id)).where(
-            PlaylistSnapshot.playlist_id == playlist_id, PlaylistSnapshot.items_hash == items_hash
-        )
-    )
+def label_of(session: Session, playlist_id: int) -> str:
+    """What a person calls the playlist."""
+    policy, sequence, account = session.execute(
+        select(Playlist.policy_name, Playlist.sequence, Account.name)
+        .join(Account, Account.id == Playlist.account_id)
+        .where(Playlist.id == playlist_id)
+    ).one()
+    return playlist_label(policy, sequence, account)
 
 
 def mark_for_read_back(session: Session, playlist_ids: Sequence[int], at: datetime) -> None:

@@ -4,20 +4,21 @@ Judged by the simulator's ledger and playlists: what really happened, not what o
 """
 
 import asyncio
+import html
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from spotify_pipelines.playlists.call_plan import SETTLE_WINDOW
 from spotify_pipelines.playlists.policies import parse_policies
 from spotify_pipelines.playlists.templates import find_marker
 from spotify_pipelines.spotify.turns import Slot, Turn
 from spotify_pipelines.store.calls import midnight
-from spotify_pipelines.store.tables import ApiCalls, Playlist, SpotifyApp, SyncIntent, Track
+from spotify_pipelines.store.tables import ApiCalls, Lease, Playlist, SpotifyApp, SyncIntent, Track
 from spotify_pipelines_tests.playlists.studio import TWO_POLICIES, Studio
 
 LIST = "GET /v1/me/playlists"
@@ -357,6 +358,129 @@ async def test_a_write_whose_answer_was_lost_is_not_taken_for_an_edit(studio: St
     assert (await studio.sync()).unchanged == 3
 
 
+# ── taken over, late and twice ───────────────────────────────────────────────────────────────────────────────
+
+
+def _abandon_leases(studio: Studio) -> None:
+    """Somebody held every account's lease, and was not heard of for longer than it lasts."""
+    with studio.database.transaction() as session:
+        session.execute(delete(Lease))
+        session.execute(
+            insert(Lease),
+            [
+                {
+                    "name": f"sync account {account_id}",
+                    "holder": "a run that is gone",
+                    "token": 1,
+                    "expires_at": datetime(2026, 1, 1, tzinfo=UTC),
+                }
+                for account_id in studio.accounts
+            ],
+        )
+
+
+async def test_a_write_that_escaped_from_a_run_that_was_replaced_is_found_and_healed(studio: Studio) -> None:
+    await studio.publish(ONE_ACCOUNT)
+    row = studio.playlists()[0]
+    before = studio.tracks(row)
+    studio.draw(force=True)
+    _abandon_leases(studio)
+    assert (await studio.sync()).changed == 1
+    # The call that was in flight arrives: an older draw of ours, by no hand.
+    studio.simulator.control.edit_playlist(str(row.spotify_id), items=before)
+
+    assert (await studio.sync()).calls == 0, "not before the settle window is over"
+    studio.advance(seconds=130)
+    report = await studio.sync()
+
+    assert (report.changed, report.calls, report.minimum_calls) == (1, 3, 3)
+    assert "drift_found" not in report.counts
+    assert _is_as_drawn(studio)
+    studio.advance(seconds=130)
+    again = await studio.sync()
+    assert (again.changed, again.calls) == (0, 2), "what was healed is looked at once more"
+    assert (await studio.sync()).calls == 0
+
+
+async def test_after_a_takeover_only_what_was_in_work_is_read_back_and_once(studio: Studio) -> None:
+    await studio.publish(ONE_POLICY)
+    one = studio.playlists()[0]
+    studio.draw(force=True, playlist_ids=[one.id])
+    _abandon_leases(studio)
+    await studio.sync()
+    studio.advance(seconds=130)
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert Counter(studio.requests()) == {LIST: 1, READ: 1}
+    assert (report.changed, report.unchanged, report.calls, report.minimum_calls) == (0, 3, 2, 2)
+    assert (await studio.sync()).calls == 0
+
+
+async def test_a_listing_that_lags_for_longer_than_the_settle_window_is_healed_to_one(studio: Studio) -> None:
+    studio.simulator.control.add_fault(kind="listing_lag", seconds=200)
+    studio.simulator.control.add_fault(method="POST", path="/me/playlists$", drop="after", n=1)
+    await studio.publish(ONE_ACCOUNT)
+    studio.advance(seconds=130)
+    await studio.sync()
+    assert len(studio.on_spotify()) == 2, "the listing said that it did not exist"
+    kept = studio.playlists()[0].spotify_id
+
+    studio.advance(seconds=130)
+    early = await studio.sync()
+    assert "drift_found" not in early.counts, "a playlist that is not listed yet was not deleted"
+    studio.advance(seconds=130)
+    report = await studio.sync(force=True)
+
+    assert report.counts["twins_removed"] == 1
+    assert (report.calls, report.minimum_calls) == (3, 3)
+    assert [each["id"] for each in studio.on_spotify()] == [kept]
+    assert _is_as_drawn(studio)
+    assert "twin removed" in _actions(studio, studio.playlists()[0].id)
+
+
+async def test_a_playlist_with_our_marker_that_somebody_filled_otherwise_is_left_alone(
+    studio: Studio,
+) -> None:
+    await studio.publish(ONE_ACCOUNT)
+    control = studio.simulator.control
+    ours = studio.on_spotify()[0]
+    api = studio.client.as_account(studio.accounts[0])
+    copy = await api.create_playlist("My copy", html.unescape(ours["description"]), public=True)
+    control.edit_playlist(copy.id, items=_items(ours)[:3])
+
+    await studio.sync(force=True)
+
+    assert {each["id"] for each in studio.on_spotify()} == {ours["id"], copy.id}
+    real = _by_id(studio)[copy.id]
+    assert (real["name"], _items(real)) == ("My copy", _items(ours)[:3])
+
+
+async def test_items_that_become_visible_late_are_not_written_again_and_again(studio: Studio) -> None:
+    await studio.publish(ONE_ACCOUNT)
+    studio.advance(minutes=10)
+    studio.simulator.control.add_fault(kind="slow_items", seconds=60)
+    renamed = ONE_ACCOUNT.replace('"Morning"', '"Good morning"')
+    studio.apply(renamed)
+    studio.draw(force=True)
+    await studio.sync()  # items
+    studio.apply(renamed.replace('"Good morning"', '"Good day"'))
+    studio.draw(force=True)
+    studio.forget_requests()
+
+    for _ in range(3):
+        await studio.sync(force=True)
+        studio.advance(seconds=5)
+
+    assert studio.requests().count(ITEMS) == 1
+    assert "drift found" not in _actions(studio, studio.playlists()[0].id)
+    studio.advance(seconds=130)
+    await studio.sync()
+    assert studio.requests().count(ITEMS) == 1
+    assert _is_as_drawn(studio)
+
+
 # ── edits by hand ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -385,7 +509,7 @@ async def test_an_edit_by_hand_is_recorded_before_it_is_overwritten(studio: Stud
 async def test_an_edit_is_found_without_anything_due_where_it_is_looked_for(studio: Studio) -> None:
     await studio.publish(ONE_POLICY)
     row = studio.playlists()[1]
-    studio.simulator.control.edit_playlist(str(row.spotify_id), items=[])
+    studio.simulator.control.edit_playlist(str(row.spotify_id), items=studio.tracks(row)[:2])
 
     assert (await studio.sync()).changed == 0
     report = await studio.sync(force=True)
@@ -400,7 +524,7 @@ async def test_a_playlist_that_its_owner_deleted_is_made_anew(studio: Studio) ->
     row = studio.playlists()[0]
     studio.simulator.control.edit_playlist(str(row.spotify_id), unfollow=True)
     studio.draw(force=True)
-    studio.advance(minutes=5)
+    studio.advance(hours=2)
 
     report = await studio.sync()
 
@@ -418,7 +542,7 @@ async def test_a_deleted_playlist_stays_so_where_its_policy_says_so(studio: Stud
     row = studio.playlists()[0]
     studio.simulator.control.edit_playlist(str(row.spotify_id), unfollow=True)
     studio.draw(force=True)
-    studio.advance(minutes=5)
+    studio.advance(hours=2)
 
     await studio.sync()
     studio.plan()
