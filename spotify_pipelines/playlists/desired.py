@@ -122,10 +122,12 @@ class Target:
             context = self._context()
             name = render_name(self.policy.name_template, context)
             description = render_description(self.policy.description_template, context, marker)
-        elif self.row.spotify_id is None:
-            name, description = words["name"], with_marker(words["description"], marker)
         else:
             name, description = words["name"], words["description"]
+            marked, confirmed = with_marker(description, marker), self.confirmed
+            # It can't be created without its marker, which is then not worth a call to take it away.
+            if confirmed is None or confirmed.description == marked:
+                description = marked
         return Content(self.row.items_hash, name, description, self.policy.public)
 
     def _context(self) -> TemplateContext:

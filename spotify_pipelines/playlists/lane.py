@@ -205,6 +205,8 @@ class AccountLane:
         held = _Held.of(target)
         if held is not None:
             held = await self._seen(target, held, actions)
+            if held is None:
+                target = self._records.reread(target) or target
             if held is None and target.policy.on_missing == "leave":
                 self._done(target, [*actions, self._records.left_deleted(target)])
                 return

@@ -19,7 +19,7 @@ from spotify_pipelines.report import Report
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.playlists import AccountRow, PlaceRow
-from spotify_pipelines.store.policies import active_policies
+from spotify_pipelines.store.policies import active_policies, newest_versions
 
 __all__ = ["Changes", "Place", "changes", "desired_places", "plan_playlists"]
 
@@ -69,13 +69,19 @@ def changes(
         desired: the places that should be taken.
         existing: playlists that are not retired.
         accounts: all accounts.
-        left_deleted: places whose playlist the owner deleted and whose policy leaves it so.
+        left_deleted: places that stay empty: their playlist was retired by a person, or deleted by its owner
+            under a policy that leaves it so.
     """
     wanted = set(desired)
     taken = {Place(row.account_id, row.policy_name, row.sequence): row for row in existing}
     found = Changes(
-        retire=[row for place, row in taken.items() if place not in wanted],
-        kept=sum(place in wanted for place in taken),
+        retire=[row for place, row in taken.items() if place not in wanted and not row.locked],
+        kept=sum(place in wanted or row.locked for place, row in taken.items()),
+    )
+    found.notes.extend(
+        f"{row.label} is locked and stays, although no policy in force asks for it"
+        for place, row in taken.items()
+        if place not in wanted and row.locked
     )
     by_id = {account.id: account for account in accounts}
     held = dict.fromkeys(by_id, 0)
@@ -148,10 +154,11 @@ def plan_playlists(
                 row_id = _create(session, place, rule, moment)
                 if row_id is not None:
                     record(session, row_id, Action.PLANNED, label=label, at=moment, run_id=run_id)
+        unfollowing = _unfollowing(session) if retirements else set()
         for row in retirements:
             report.rows.append({"playlist": row.label, "account": row.account_name, "what": "retired"})
             if not dry_run:
-                store.retire(session, row.id, moment)
+                store.retire(session, row.id, moment, unfollow=row.policy_name in unfollowing)
                 record(
                     session,
                     row.id,
@@ -170,7 +177,14 @@ def _serves(policy: Policy, account: AccountRow) -> bool:
 
 def _left_deleted(session: Session, policies: Sequence[Policy]) -> set[tuple[int, str, int]]:
     leaving = {policy.name for policy in policies if policy.on_missing == "leave"}
-    return {place for place in store.deleted_places(session) if place[1] in leaving} if leaving else set()
+    left = {place for place in store.deleted_places(session) if place[1] in leaving} if leaving else set()
+    return left | store.places_given_up(session)
+
+
+def _unfollowing(session: Session) -> set[str]:
+    """Policies, in force or not any more, that leave no retired playlist behind."""
+    rows = newest_versions(session)
+    return {row.name for row in rows if policy_from_json(row.definition).retire == "unfollow"}
 
 
 def _narrow(

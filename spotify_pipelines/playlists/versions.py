@@ -14,19 +14,133 @@ that was found. So whatever was overwritten has a name here:
 =========== ===================================================================================================
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import SequenceMatcher
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.playlists.call_plan import items_hash
+from spotify_pipelines.playlists.desired import Target
+from spotify_pipelines.playlists.policies import policy_from_json
 from spotify_pipelines.playlists.uris import id_of, uri_of, writable
 from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.policies import policy_definitions
+from spotify_pipelines.store.tables import Playlist
+from spotify_pipelines.store.versions import history, history_entry, snapshot
 
-__all__ = ["choose_snapshot"]
+__all__ = [
+    "Difference",
+    "NoVersion",
+    "Version",
+    "before_last_write",
+    "choose_snapshot",
+    "difference",
+    "version",
+]
 
 _ATTEMPTS: Final = 5
+_FOUND = re.compile(r"e(\d{1,18})")
+_WRITES: Final = frozenset(["synced", "reshuffled", "renamed"])
+_EMPTY: Final = items_hash([])
+_LONGEST_NUMBER: Final = 19
+
+
+class NoVersion(ValueError):
+    """There is no such version of the playlist; the text says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a playlist held, was found to hold, or should hold; ``name`` is what commands call it."""
+
+    name: str
+    what: str
+    uris: tuple[str | None, ...]
+    title: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What leads from one list of items to another: ``moved`` are in both, in another sequence."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    moved: int
+    same: int
+
+
+def difference(before: Sequence[str | None], after: Sequence[str | None]) -> Difference:
+    """Items that come and go, each as often as it does, and how many of the others change places.
+
+    >>> difference(["a", "b", "c"], ["c", "b", "d"])
+    Difference(added=('d',), removed=('a',), moved=1, same=1)
+    """
+    old, new = [uri for uri in before if uri], [uri for uri in after if uri]
+    added, removed = Counter(new) - Counter(old), Counter(old) - Counter(new)
+    stay = (Counter(new) & Counter(old)).total()
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    in_sequence = sum(block.size for block in blocks)
+    return Difference(_in_sequence(new, added), _in_sequence(old, removed), stay - in_sequence, in_sequence)
+
+
+def version(session: Session, playlist: Playlist, name: str, now: datetime) -> Version:
+    """The version of a playlist that people call ``name``.
+
+    Raises:
+        NoVersion: it has none of that name.
+    """
+    if name == "now":
+        return _confirmed(session, playlist)
+    if name == "next":
+        newest = store.newest_snapshot(session, playlist.id)
+        if newest is None:
+            raise NoVersion("It was not drawn yet: there is no version 'next'.")
+        return replace(_drawn(session, playlist, newest, now), name="next")
+    if found := _FOUND.fullmatch(name):
+        return _as_found(session, playlist, int(found[1]))
+    if name.isascii() and name.isdigit() and len(name) < _LONGEST_NUMBER:
+        return _drawn(session, playlist, int(name), now)
+    raise NoVersion(
+        f"'{name}' is no version. Versions are the number of a snapshot (57), an edit by hand (e812), now and "
+        "next; 'spotify-pipelines playlists history' shows them."
+    )
+
+
+def before_last_write(session: Session, playlist: Playlist, now: datetime) -> Version:
+    """What Spotify held before we wrote to the playlist last, by our own hand or its owner's.
+
+    Raises:
+        NoVersion: nothing was overwritten yet.
+    """
+    entries = history(session, playlist.id)
+    written = [entry for entry in entries if entry.action in _WRITES and entry.calls and entry.before]
+    last = next(iter(written), None)
+    if last is None or last.before is None:
+        raise NoVersion("Nothing of this playlist was overwritten yet.")
+    earlier = [entry for entry in entries if entry.id < last.id]
+    edits = [entry for entry in earlier if entry.after and "items" in entry.after]
+    if last.action == "renamed":
+        edit = next((entry for entry in edits if entry.run_id == last.run_id), None)
+        if edit is not None:
+            return _as_found(session, playlist, edit.id)
+        words = {key: str(last.before.get(key) or "") for key in ("name", "description")}
+        current = _confirmed(session, playlist)
+        return replace(
+            current, what="what it was called before", title=words["name"], description=words["description"]
+        )
+    if (snapshot_row := last.before.get("snapshot_row")) is not None:
+        return _drawn(session, playlist, int(snapshot_row), now)
+    held = last.before.get("items_hash")
+    edit = next((entry for entry in edits if entry.after and entry.after.get("items_hash") == held), None)
+    if edit is None or held == _EMPTY:
+        raise NoVersion("Nothing of this playlist was overwritten yet: it was empty before.")
+    return _as_found(session, playlist, edit.id)
 
 
 def choose_snapshot(
@@ -87,3 +201,76 @@ def choose_snapshot(
         if stored is not None:
             return stored
     raise RuntimeError(f"other runs draw playlist {playlist_id} faster than a choice can be stored")
+
+
+def _confirmed(session: Session, playlist: Playlist) -> Version:
+    if playlist.spotify_id is None:
+        raise NoVersion("It is not on Spotify: there is no version 'now'.")
+    words = {"title": playlist.confirmed_name or "", "description": playlist.confirmed_description or ""}
+    held = playlist.confirmed_items_hash
+    if playlist.confirmed_snapshot_row is not None:
+        uris: Sequence[str | None] = _uris(session, playlist.confirmed_snapshot_row)
+    elif held is None or held == _EMPTY:
+        uris = ()
+    else:
+        edits = (entry.after for entry in history(session, playlist.id))
+        uris = next((after["items"] for after in edits if after and after.get("items_hash") == held), ())
+    return Version("now", "what Spotify holds", tuple(uris), **words)
+
+
+def _drawn(session: Session, playlist: Playlist, snapshot_id: int, now: datetime) -> Version:
+    """A snapshot with the words that it had, or would have had."""
+    found = snapshot(session, playlist.id, snapshot_id)
+    if found is None:
+        raise NoVersion(
+            f"It has no snapshot {snapshot_id}; 'spotify-pipelines playlists history' shows those it has."
+        )
+    row = next(iter(store.sync_rows(session, playlist_ids=[playlist.id], retired=True)))
+    policy = policy_from_json(policy_definitions(session, {found.policy_id})[found.policy_id])
+    then = replace(
+        row,
+        snapshot_row=found.id,
+        policy_id=found.policy_id,
+        cycle=found.cycle,
+        drawn_at=found.created_at,
+        items_hash=found.items_hash,
+        tracks=found.figures.get("tracks") or 0,
+        top_artists=found.figures.get("top_artists") or [],
+        origin=found.origin,
+        details=found.details,
+        kept_snapshot_row=None,
+    )
+    target = Target(then, policy, now)
+    content = target.desired(target.marker)
+    what = f"{found.origin} {found.created_at:%Y-%m-%d %H:%M} UTC ({found.reason})"
+    return Version(str(found.id), what, tuple(_uris(session, found.id)), content.name, content.description)
+
+
+def _as_found(session: Session, playlist: Playlist, entry_id: int) -> Version:
+    entry = history_entry(session, playlist.id, entry_id)
+    if entry is None or entry.after is None or "items" not in entry.after:
+        raise NoVersion(
+            f"Entry {entry_id} of its history holds no items; 'spotify-pipelines playlists history' shows which do."
+        )
+    after = entry.after
+    return Version(
+        f"e{entry.id}",
+        f"as found {entry.at:%Y-%m-%d %H:%M} UTC ({entry.reason})",
+        tuple(after["items"]),
+        str(after.get("name") or ""),
+        str(after.get("description") or ""),
+    )
+
+
+def _uris(session: Session, snapshot_row: int) -> list[str]:
+    return [uri_of(item) for item in store.tracks_of(session, snapshot_row)]
+
+
+def _in_sequence(uris: Sequence[str], wanted: Counter[str]) -> tuple[str, ...]:
+    left = Counter(wanted)
+    found = []
+    for uri in uris:
+        if left[uri] > 0:
+            left[uri] -= 1
+            found.append(uri)
+    return tuple(found)
