@@ -16,7 +16,10 @@ _BY_DEFAULT = (
     *("limiter_cost", "limiter_pause", "limiter_fairness"),
     *("selection", "order"),
 )
-_BY_NAME = ("limiter_known", "limiter_hidden", "limiter_model", "selection_days", "first_demo")
+_BY_NAME = (
+    *("limiter_known", "limiter_hidden", "limiter_model"),
+    *("selection_days", "crash", "sync", "first_demo"),
+)
 """Each takes minutes; the last one downloads the dependencies and needs a gigabyte of disk."""
 
 

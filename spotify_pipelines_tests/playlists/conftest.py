@@ -29,11 +29,17 @@ def stocked_database_url(services_endpoints: services.Endpoints, migrated_templa
 
 
 @pytest.fixture
-async def studio(
-    shared_simulator: RunningSimulator, stocked_database_url: str, redis_url: str, key_prefix: str
-) -> AsyncIterator[Studio]:
-    shared_simulator.control.reset()
+def emptied_database_url(stocked_database_url: str) -> str:
+    """The stocked database without apps, accounts and playlists."""
     with open_database(stocked_database_url) as database, database.transaction() as session:
         empty(session)
-    async with open_studio(shared_simulator, stocked_database_url, redis_url, key_prefix) as studio:
+    return stocked_database_url
+
+
+@pytest.fixture
+async def studio(
+    shared_simulator: RunningSimulator, emptied_database_url: str, redis_url: str, key_prefix: str
+) -> AsyncIterator[Studio]:
+    shared_simulator.control.reset()
+    async with open_studio(shared_simulator, emptied_database_url, redis_url, key_prefix) as studio:
         yield studio
