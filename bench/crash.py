@@ -80,7 +80,8 @@ def _worlds() -> tuple[Verdict, list[int]]:
     endpoints = suite_endpoints()
     assert endpoints.redis_url is not None
     catalogue = SyntheticCatalogue(40, 7)
-    total, seeds = Verdict(), []
+    total = Verdict()
+    seeds: list[int] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         running_simulator(Path(folder), catalogue=catalogue) as simulator,
@@ -93,20 +94,20 @@ def _worlds() -> tuple[Verdict, list[int]]:
             seed = _FIRST_SEED + len(seeds)
             seeds.append(seed)
             with redis_namespace(endpoints) as prefix:
-                verdict = asyncio.run(_play(seed, simulator, server, url, endpoints.redis_url, prefix))
+                verdict = asyncio.run(_play(seed, simulator, server, url, (endpoints.redis_url, prefix)))
             total += verdict
             print(f"bench: seed {seed}: {verdict}", file=sys.stderr, flush=True)
     return total, seeds
 
 
 async def _play(
-    seed: int, simulator: RunningSimulator, server: CrashServer, url: str, redis_url: str, prefix: str
+    seed: int, simulator: RunningSimulator, server: CrashServer, url: str, redis: tuple[str, str]
 ) -> Verdict:
     simulator.control.reset()
     with open_database(url) as database, database.transaction() as session:
         empty(session)
-    async with open_studio(simulator, url, redis_url, prefix) as studio:
-        return await World(studio, server, redis_url, prefix, seed).play(reshuffles=3)
+    async with open_studio(simulator, url, *redis) as studio:
+        return await World(studio, server, *redis, seed).play(reshuffles=3)
 
 
 # ── Dagster runs ─────────────────────────────────────────────────────────────────────────────────────────────
