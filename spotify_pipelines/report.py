@@ -69,6 +69,20 @@ class Report:
         """When the first deferred item goes on; None where nothing is deferred."""
         return min((deferral.until for deferral in self.deferred), default=None)
 
+    def absorb(self, other: "Report") -> None:
+        """Take in what another use case did to further items of the same kind."""
+        self.requested += other.requested
+        self.changed += other.changed
+        self.unchanged += other.unchanged
+        self.failed += other.failed
+        self.deferred += other.deferred
+        self.notes += other.notes
+        self.calls += other.calls
+        self.minimum_calls += other.minimum_calls
+        self.rows += other.rows
+        for name, number in other.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + number
+
     def sentence(self) -> str:
         """One line for a log or a terminal."""
         parts = [f"{self.requested} {self.what}", f"{self.changed} changed", f"{self.unchanged} unchanged"]

@@ -10,7 +10,7 @@ The minimum, per account with n playlists in its library and m due ones that exi
             ⌈n/50⌉ + d   the listing, where ⌈n/50⌉ ≤ m or a sent creation is unresolved; d due playlists whose
                          listed snapshot id is none of ours have their items read
             m            else one GET each; it embeds the items, so that moved ones cost nothing more
-    writes  unchanged 0 · details 1 · items 1 · create and fill 2
+    writes  unchanged 0 · details 1 · items ⌈k/100⌉ · create and fill 1 + ⌈k/100⌉
 
 A playlist that is to be read back (``read_backs``) is looked at by the listing, which shows twins, and read.
 Token endpoint, probes and sampled read-backs stand apart. ``docs/calls.md`` says why no term can be left out.
@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Final
 
 __all__ = [
+    "ITEMS_PER_CALL",
     "LISTING_PAGE",
     "LONGEST_HIDDEN",
     "SETTLE_WINDOW",
@@ -33,6 +34,7 @@ __all__ = [
     "Sight",
     "SyncNeeds",
     "Write",
+    "appends_for",
     "details_change",
     "is_sampled",
     "items_hash",
@@ -45,6 +47,9 @@ __all__ = [
     "sight_of",
     "writes_for",
 ]
+
+ITEMS_PER_CALL: Final = 100
+"""Items that one call writes."""
 
 LISTING_PAGE: Final = 50
 """Playlists per call of the listing."""
@@ -134,6 +139,15 @@ def writes_for(desired: Content, confirmed: Content | None) -> tuple[Write, ...]
     return (*details, *items)
 
 
+def appends_for(items: int) -> int:
+    """Calls that a list of so many items takes beyond the one that replaces the content.
+
+    >>> appends_for(50), appends_for(100), appends_for(101)
+    (0, 0, 1)
+    """
+    return max(0, -(-items // ITEMS_PER_CALL) - 1)
+
+
 def listing_pages(playlists: int) -> int:
     """Calls of a listing of so many playlists: ⌈n/50⌉, and one for an empty library."""
     return max(1, -(-playlists // LISTING_PAGE))
@@ -175,6 +189,7 @@ class SyncNeeds:
         creations: playlists to be created.
         items: playlists to be filled, or whose items differ.
         details: playlists whose name, description or visibility differs.
+        appends: further hundreds of items, of versions that were brought back with more than one.
     """
 
     existing_due: int = 0
@@ -186,6 +201,7 @@ class SyncNeeds:
     creations: int = 0
     items: int = 0
     details: int = 0
+    appends: int = 0
 
     def __add__(self, other: "SyncNeeds") -> "SyncNeeds":
         """What further playlists of the same account, and of the same library, need on top."""
@@ -199,6 +215,7 @@ class SyncNeeds:
             creations=self.creations + other.creations,
             items=self.items + other.items,
             details=self.details + other.details,
+            appends=self.appends + other.appends,
         )
 
 
@@ -213,6 +230,7 @@ def minimum_by_endpoint(needs: SyncNeeds) -> dict[str, int]:
         "POST /me/playlists": needs.creations,
         "PUT /playlists/{id}": needs.details,
         "PUT /playlists/{id}/items": needs.items,
+        "POST /playlists/{id}/items": needs.appends,
         "DELETE /me/library": needs.twins,
     }
     return {endpoint: number for endpoint, number in calls.items() if number}

@@ -14,11 +14,9 @@ was found and acting on it (``records``).
 from collections.abc import Sequence
 from enum import StrEnum
 
-from spotify_pipelines.playlists.call_plan import Content
+from spotify_pipelines.playlists.call_plan import ITEMS_PER_CALL, Content
 
 __all__ = ["Response", "differences", "is_partly_written", "response_to"]
-
-_WRITTEN_AT_ONCE = 100
 
 
 class Response(StrEnum):
@@ -54,7 +52,7 @@ def is_partly_written(found: Sequence[str | None], desired: Sequence[str]) -> bo
     >>> is_partly_written(["a"] * 100, ["a"] * 150), is_partly_written(["a"] * 50, ["a"] * 150)
     (True, False)
     """
-    begun = 0 < len(found) < len(desired) and len(found) % _WRITTEN_AT_ONCE == 0
+    begun = 0 < len(found) < len(desired) and len(found) % ITEMS_PER_CALL == 0
     return begun and list(found) == list(desired[: len(found)])
 
 

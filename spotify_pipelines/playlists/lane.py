@@ -13,6 +13,7 @@ import structlog
 
 from spotify_pipelines.playlists.account_lease import AccountLease
 from spotify_pipelines.playlists.call_plan import (
+    ITEMS_PER_CALL,
     LONGEST_HIDDEN,
     SETTLE_WINDOW,
     Content,
@@ -291,8 +292,14 @@ class AccountLane:
         uris = self._records.uris(target)
         self.result.needs.items += 1
         snapshot_id = await self._api.replace_items(
-            held.spotify_id, uris, before_send=self._records.may_write
+            held.spotify_id, uris[:ITEMS_PER_CALL], before_send=self._records.may_write
         )
+        for start in range(ITEMS_PER_CALL, len(uris), ITEMS_PER_CALL):
+            # Cut off here, the next sync finds a beginning of what is desired, and starts over.
+            self.result.needs.appends += 1
+            snapshot_id = await self._api.append_items(
+                held.spotify_id, uris[start : start + ITEMS_PER_CALL], before_send=self._records.may_write
+            )
         row = target.row
         sampled = is_sampled(self._read_back_share, row.id, row.snapshot_row)
         if sampled and row.read_back_at is None:

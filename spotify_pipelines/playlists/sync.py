@@ -21,7 +21,13 @@ from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outco
 from spotify_pipelines.accounts.outcomes import outcome_of
 from spotify_pipelines.accounts.registry import health_of, record_health
 from spotify_pipelines.playlists.account_lease import TTL, AccountLease, hold_account
-from spotify_pipelines.playlists.call_plan import SyncNeeds, Write, minimum_by_endpoint, minimum_calls
+from spotify_pipelines.playlists.call_plan import (
+    SyncNeeds,
+    Write,
+    appends_for,
+    minimum_by_endpoint,
+    minimum_calls,
+)
 from spotify_pipelines.playlists.desired import Target, targets_from
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.lane import AccountLane, LaneResult
@@ -152,6 +158,11 @@ def _needs(targets: Sequence[Target], library: int) -> SyncNeeds:
         creations=sum(Write.CREATE in each for each in writes),
         details=sum(Write.DETAILS in each for each in writes),
         items=sum(Write.ITEMS in each or Write.FILL in each for each in writes),
+        appends=sum(
+            appends_for(target.row.tracks)
+            for target, each in zip(targets, writes, strict=True)
+            if Write.ITEMS in each or Write.FILL in each
+        ),
     )
 
 

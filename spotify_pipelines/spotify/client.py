@@ -493,6 +493,24 @@ class PlaylistApi(_Api):
         snapshot = (await self._json(request)).get("snapshot_id")
         return snapshot if isinstance(snapshot, str) else None
 
+    async def append_items(
+        self, playlist_id: str, uris: Sequence[str], *, before_send: Callable[[], None] | None = None
+    ) -> str | None:
+        """Add ``uris`` (at most 100) at the end; the snapshot id of the answer, if it names one.
+
+        Raises:
+            Ambiguous: they may have been added; adding them again could double them.
+        """
+        if len(uris) > URIS_PER_CALL:
+            raise ValueError(f"at most {URIS_PER_CALL} uris a call, not {len(uris)}")
+        endpoint = "POST /playlists/{id}/items"
+        path = f"/playlists/{self._id(endpoint, playlist_id)}/items"
+        request = Request(
+            endpoint, path, body={"uris": list(uris)}, repeatable=False, before_send=before_send
+        )
+        snapshot = (await self._json(request)).get("snapshot_id")
+        return snapshot if isinstance(snapshot, str) else None
+
     async def change_details(
         self,
         playlist_id: str,

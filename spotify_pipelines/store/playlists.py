@@ -36,6 +36,7 @@ __all__ = [
     "AccountRow",
     "DrawRow",
     "IntentRow",
+    "LeavingRow",
     "PlaceRow",
     "SyncRow",
     "UseRow",
@@ -49,6 +50,7 @@ __all__ = [
     "given_snapshot_ids",
     "installation_salt",
     "label_of",
+    "leaving_rows",
     "library_sizes",
     "mark_for_read_back",
     "newest_draws",
@@ -109,6 +111,25 @@ class PlaceRow:
     policy_name: str
     sequence: int
     locked: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return playlist_label(self.policy_name, self.sequence, self.account_name)
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingRow:
+    """One retired playlist that is to be taken out of its account's library."""
+
+    id: int
+    account_id: int
+    account_name: str
+    app_id: int
+    cooldown_until: datetime | None
+    policy_name: str
+    sequence: int
+    spotify_id: str
 
     @property
     def label(self) -> str:
@@ -285,6 +306,38 @@ def retire(session: Session, playlist_id: int, at: datetime, *, unfollow: bool =
         .where(Playlist.id == playlist_id, Playlist.status != "retired")
         .values(status="retired", retired_at=at, unfollow=unfollow)
     )
+
+
+def leaving_rows(
+    session: Session,
+    *,
+    playlist_ids: Sequence[int] = (),
+    account_ids: Sequence[int] = (),
+    policy: str | None = None,
+) -> list[LeavingRow]:
+    """Retired playlists that are still to be unfollowed, by account and id; empty filters select all."""
+    query = (
+        select(
+            Playlist.id,
+            Playlist.account_id,
+            Account.name,
+            Account.app_id,
+            SpotifyApp.cooldown_until,
+            Playlist.policy_name,
+            Playlist.sequence,
+            Playlist.spotify_id,
+        )
+        .join(Account, Account.id == Playlist.account_id)
+        .join(SpotifyApp, SpotifyApp.id == Account.app_id)
+        .where(
+            Playlist.status == "retired",
+            Playlist.unfollow,
+            Playlist.unfollowed_at.is_(None),
+            Playlist.spotify_id.is_not(None),
+        )
+        .order_by(Playlist.account_id, Playlist.id)
+    )
+    return [LeavingRow(*row) for row in session.execute(_narrow(query, playlist_ids, account_ids, policy))]
 
 
 def draw_rows(

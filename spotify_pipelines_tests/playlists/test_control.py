@@ -7,7 +7,9 @@ from sqlalchemy import select, update
 
 from spotify_pipelines.playlists.control import Control, Refused
 from spotify_pipelines.playlists.templates import find_marker
+from spotify_pipelines.playlists.unfollow import unfollow_retired
 from spotify_pipelines.playlists.versions import Difference, NoVersion, difference, version
+from spotify_pipelines.report import Report
 from spotify_pipelines.store.tables import Playlist, Track
 from spotify_pipelines.store.versions import lock_playlist
 from spotify_pipelines_tests.playlists.studio import Studio
@@ -265,3 +267,98 @@ async def test_a_playlist_is_not_kept_again_where_another_has_its_place(studio: 
         _control(studio).resume(playlist)
     with studio.database.transaction() as session:
         assert session.scalar(select(Playlist.status).where(Playlist.id == playlist)) == "retired"
+
+
+# ── leaving Spotify ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _unfollow(studio: Studio, **options: Any) -> Report:
+    return await unfollow_retired(
+        studio.database, studio.client, studio.client.calls, run_id=studio.run(), now=studio.now, **options
+    )
+
+
+async def test_a_retired_playlist_leaves_the_library_where_its_policy_says_so(studio: Studio) -> None:
+    await studio.publish(POLICY + "    retire: unfollow\n")
+    studio.apply(POLICY.replace("name: morning", "name: evening"), prune=True)
+    studio.plan()
+    studio.forget_requests()
+
+    told = await _unfollow(studio, dry_run=True)
+    assert (told.changed, told.minimum_calls, studio.requests()) == (1, 1, [])
+    report = await _unfollow(studio)
+
+    assert (report.changed, report.calls, report.minimum_calls) == (1, 1, 1)
+    assert (studio.requests(), studio.on_spotify()) == (["DELETE /v1/me/library"], [])
+    assert [row.action for row in studio.history()][-1] == "unfollowed"
+    assert (await _unfollow(studio)).requested == 0
+
+
+async def test_a_retired_playlist_stays_on_spotify_by_default(studio: Studio) -> None:
+    await studio.publish(POLICY)
+    _control(studio).retire(_only(studio).id)
+    assert (await _unfollow(studio)).requested == 0
+    assert len(studio.on_spotify()) == 1
+
+
+async def test_an_unfollowed_playlist_that_is_kept_again_is_made_anew(studio: Studio) -> None:
+    await studio.publish(POLICY)
+    playlist, control = _only(studio).id, _control(studio)
+    assert control.retire(playlist, unfollow=True).rows[0]["what"] == "retired, to be unfollowed"
+    await _unfollow(studio)
+    assert studio.on_spotify() == []
+
+    control.resume(playlist)
+    await studio.sync()
+
+    assert _held(studio)["items"] == studio.tracks(_only(studio))
+    assert _only(studio).id == playlist
+
+
+async def test_an_account_in_trouble_keeps_its_retired_playlist_until_later(studio: Studio) -> None:
+    await studio.publish(POLICY)
+    _control(studio).retire(_only(studio).id, unfollow=True)
+    fault = studio.simulator.control.add_fault(method="DELETE", path="/v1/", status=503)
+
+    failed = await _unfollow(studio)
+    assert (failed.changed, len(failed.failed), len(studio.on_spotify())) == (0, 1, 1)
+
+    studio.simulator.control.remove_fault(fault)
+    studio.advance(hours=1)
+    assert (await _unfollow(studio)).changed == 1
+
+
+# ── more than one call takes ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_more_than_a_hundred_items_of_the_owners_are_brought_back(studio: Studio) -> None:
+    await studio.publish(POLICY)
+    hers = (studio.tracks(_only(studio)) * 20)[:230]
+    _edit(studio, items=hers)
+    await studio.sync(force=True)
+    studio.forget_requests()
+
+    _control(studio).roll_back(_only(studio).id)
+    told = await studio.sync(dry_run=True)
+    report = await studio.sync()
+
+    assert _held(studio)["items"] == hers
+    assert (told.minimum_calls, report.calls, report.minimum_calls) == (4, 4, 4)
+
+
+async def test_a_long_write_that_is_cut_off_is_done_again_from_the_start(studio: Studio) -> None:
+    await studio.publish(POLICY + "    on_drift: pause\n")
+    hers = (studio.tracks(_only(studio)) * 20)[:230]
+    _edit(studio, items=hers)
+    await studio.sync(force=True)
+    _control(studio).resume(_only(studio).id)
+    await studio.sync()
+    _control(studio).roll_back(_only(studio).id)
+    studio.simulator.control.add_fault(method="POST", path="/items$", drop="before", skip=1, n=1)
+
+    cut_off = await studio.sync()
+    assert (len(cut_off.failed), len(_held(studio)["items"])) == (1, 200)
+    report = await studio.sync()
+
+    assert "drift_found" not in report.counts
+    assert _held(studio)["items"] == hers

@@ -169,6 +169,11 @@ async def _replace_items(stage: Stage) -> None:
     await stage.playlists.replace_items(await stage.new_playlist(), [])
 
 
+async def _append_items(stage: Stage) -> None:
+    playlist_id, tracks = await stage.new_playlist(), await stage.track_ids(2)
+    await stage.playlists.append_items(playlist_id, [f"spotify:track:{id_}" for id_ in tracks])
+
+
 async def _change_details(stage: Stage) -> None:
     playlist_id = await stage.new_playlist()
     await stage.playlists.change_details(playlist_id, name="Night")
@@ -195,6 +200,7 @@ USES: dict[Callable[..., object], Callable[[Stage], Awaitable[None]]] = {
     PlaylistApi.playlist: _playlist,
     PlaylistApi.items: _items,
     PlaylistApi.replace_items: _replace_items,
+    PlaylistApi.append_items: _append_items,
     PlaylistApi.change_details: _change_details,
     PlaylistApi.unfollow: _unfollow,
 }

@@ -145,9 +145,10 @@ def spotify_playlists(
     the others nothing.
     """
     from spotify_pipelines.playlists.sync import sync_playlists
+    from spotify_pipelines.playlists.unfollow import unfollow_retired
 
     async def work(session: "SpotifySession") -> Report:
-        return await sync_playlists(
+        report = await sync_playlists(
             session.database,
             session.client,
             session.calls,
@@ -162,6 +163,20 @@ def spotify_playlists(
             max_parallel_accounts=session.settings.max_parallel_accounts,
             progress=progress_lines(context, "playlists"),
         )
+        report.absorb(
+            await unfollow_retired(
+                session.database,
+                session.client,
+                session.calls,
+                run_id=context.run_id,
+                now=utc_now,
+                playlist_ids=config.playlist_ids,
+                account_ids=config.account_ids,
+                policy=config.policy,
+                dry_run=config.dry_run,
+            )
+        )
+        return report
 
     confirmed = Rows(Playlist, (Playlist.confirmed_snapshot_id.is_not(None),))
     yield from on_spotify(context, spotify, work, rows=confirmed, dry_run=config.dry_run)
