@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from spotify_pipelines.playlists.call_plan import items_hash
+from spotify_pipelines.playlists.catching_up import is_left_out, leave_out
 from spotify_pipelines.playlists.cycles import Cycle
 from spotify_pipelines.playlists.draw import ALGORITHM, Draw
 from spotify_pipelines.playlists.drawing import EARLIER, Drawing, cycle_of
@@ -42,13 +43,16 @@ class _Due:
     reason: str
 
 
-def why_due(row: DrawRow, cycle: Cycle, *, force: bool) -> str | None:
-    """Why a playlist has to be drawn now; None if it need not be."""
+def why_due(row: DrawRow, cycle: Cycle, *, force: bool, left_out: bool = False) -> str | None:
+    """Why a playlist has to be drawn now; None if it need not be.
+
+    ``left_out``: it is too late for the draw of this cycle (see ``catching_up``).
+    """
     if row.snapshot_id is None or row.cycle is None:
         return "first draw"
     if row.snapshot_policy_id != row.policy_id:
         return "policy changed"
-    if row.cycle < cycle.number:
+    if row.cycle < cycle.number and (force or not left_out):
         return "new cycle"
     if row.holds_unplayable:
         return "track unplayable"
@@ -94,8 +98,10 @@ def build_snapshots(
             due_at=moment if only_due else None,
         )
         definitions = {row.id: policy_from_json(row.definition) for row in active_policies(session)}
-    due = _due(rows, definitions, moment, force=force)
+    due, missed = _due(rows, definitions, moment, force=force)
     report = Report("playlists", requested=len(rows), unchanged=len(rows) - len(due))
+    if not dry_run and (number := leave_out(database, missed, run_id=run_id, now=moment)):
+        report.notes.append(f"{number} missed reshuffles are left out, as their policies say")
     if limit is not None and len(due) > limit:
         report.notes.append(f"{len(due) - limit} more are due, beyond the limit of {limit}")
         report.requested -= len(due) - limit
@@ -119,15 +125,22 @@ def build_snapshots(
     return report
 
 
-def _due(rows: Sequence[DrawRow], policies: dict[int, Policy], now: datetime, *, force: bool) -> list[_Due]:
-    due = []
+def _due(
+    rows: Sequence[DrawRow], policies: dict[int, Policy], now: datetime, *, force: bool
+) -> tuple[list[_Due], list[tuple[DrawRow, Cycle]]]:
+    """What is drawn now, and what is not because it is too late for it."""
+    due: list[_Due] = []
+    missed: list[tuple[DrawRow, Cycle]] = []
     for row in rows:
         policy = policies[row.policy_id]
         cycle = cycle_of(row, policy, now)
-        reason = why_due(row, cycle, force=force)
+        left_out = is_left_out(policy, cycle, now)
+        reason = why_due(row, cycle, force=force, left_out=left_out)
         if reason is not None:
             due.append(_Due(row, policy, cycle, reason))
-    return due
+        elif row.cycle is not None and row.cycle < cycle.number:
+            missed.append((row, cycle))
+    return due, missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +240,7 @@ def _row(due: _Due, found: Draw, before: Sequence[str]) -> dict[str, str | int |
         "cycle": due.cycle.number,
         "tracks": figures["tracks"],
         "new": len(set(found.track_ids) - set(before)),
+        "out": len(set(before) - set(found.track_ids)),
         "artists": figures["artists"],
         "largest_share": round(figures["largest_share"], 3),
         "smallest_gap": figures["smallest_gap"],
