@@ -40,6 +40,8 @@ class Action(StrEnum):
     RESUMED = "resumed"
     UNFOLLOWED = "unfollowed"
     TWIN_REMOVED = "twin removed"
+    PROBED = "probed"
+    TRACKS_REPLACED = "tracks replaced"
 
 
 def record(

@@ -27,13 +27,14 @@ from spotify_pipelines.playlists.call_plan import (
     writes_for,
 )
 from spotify_pipelines.playlists.creation import Creation, Postponed
+from spotify_pipelines.playlists.dead_tracks import DeadTracks, NothingDead, is_spoiled
 from spotify_pipelines.playlists.desired import Target
 from spotify_pipelines.playlists.history import Action
 from spotify_pipelines.playlists.look import AccountView
 from spotify_pipelines.playlists.records import Records
 from spotify_pipelines.playlists.twins import TwinSweep
 from spotify_pipelines.report import Deferral, Failure
-from spotify_pipelines.spotify.client import PlaylistApi
+from spotify_pipelines.spotify.client import CatalogueApi, PlaylistApi
 from spotify_pipelines.spotify.errors import (
     AuthorizationLost,
     Forbidden,
@@ -107,6 +108,7 @@ class AccountLane:
 
     Args:
         api: the account's playlists on Spotify.
+        catalogue: the catalogue through the account's app, where a track seems to be dead.
         lease: the account's lease; every write goes through it.
         targets: due playlists of the account, at least one, as read under the lease.
         library: playlists in the account's library, as far as known.
@@ -120,6 +122,7 @@ class AccountLane:
     def __init__(
         self,
         api: PlaylistApi,
+        catalogue: CatalogueApi,
         lease: AccountLease,
         targets: Sequence[Target],
         *,
@@ -146,6 +149,7 @@ class AccountLane:
         self._records = Records(lease, run_id=run_id, now=now)
         self._view = AccountView(api, targets[0].row.spotify_user_id, needs, now)
         self._creation = Creation(api, self._view, self._records, needs, now)
+        self._dead_tracks = DeadTracks(api, catalogue, self._records)
         self._twins = TwinSweep(api, self._view, self._records, needs)
         self._given: dict[int, set[str]] = {}
 
@@ -229,7 +233,7 @@ class AccountLane:
             if write is Write.DETAILS:
                 actions.append(await self._write_details(target, held, desired))
             else:
-                actions.append(await self._write_items(target, held, desired))
+                actions += await self._write_items(target, held, desired)
         self._records.settled(target)
         self._done(target, actions)
 
@@ -288,9 +292,25 @@ class AccountLane:
         )
         return self._records.details_written(target, held.content, desired)
 
-    async def _write_items(self, target: Target, held: _Held, desired: Content) -> Action:
+    async def _write_items(self, target: Target, held: _Held, desired: Content) -> tuple[Action, ...]:
         uris = self._records.uris(target)
         self.result.needs.items += 1
+        try:
+            return (await self._send_items(target, held, desired, uris),)
+        except SpotifyError as error:
+            if not is_spoiled(error) or len(uris) > ITEMS_PER_CALL:
+                raise
+            _log.warning("playlist.write_spoiled", playlist=target.row.label, reason=str(error))
+            try:
+                target, dead = await self._dead_tracks.replace(target, held.spotify_id, uris)
+            except NothingDead:
+                raise error from None
+        uris = self._records.uris(target)
+        written = await self._send_items(target, held, target.desired(held.marker), uris)
+        self._records.unplayable(dead)
+        return Action.TRACKS_REPLACED, written
+
+    async def _send_items(self, target: Target, held: _Held, desired: Content, uris: list[str]) -> Action:
         snapshot_id = await self._api.replace_items(
             held.spotify_id, uris[:ITEMS_PER_CALL], before_send=self._records.may_write
         )

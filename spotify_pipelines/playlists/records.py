@@ -22,6 +22,7 @@ from spotify_pipelines.playlists.versions import choose_snapshot
 from spotify_pipelines.spotify.models import PlaylistSummary
 from spotify_pipelines.store import intents
 from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.catalogue import mark_unplayable
 from spotify_pipelines.store.policies import policy_definitions
 
 __all__ = ["Records"]
@@ -181,6 +182,47 @@ class Records:
             if marked_at is not None:
                 store.unmark_for_read_back(session, target.row.id, marked_at)
 
+    # ── dead tracks ──────────────────────────────────────────────────────────────────────────────────────
+
+    def reserve(self, target: Target) -> list[str]:
+        """The next best tracks of the playlist's newest draw, the best first."""
+        with self._lease.transaction() as session:
+            return store.reserve_of(session, target.row.snapshot_row)
+
+    def tried(self, target: Target, items: str) -> None:
+        """Items (their hash) that are sent as soon as this returns, to find out whether Spotify takes them."""
+        with self._lease.transaction() as session:
+            self._record(session, target, Action.PROBED, after={"items_hash": items}, calls=1)
+
+    def tracks_replaced(self, target: Target, dead: Collection[str], tracks: Sequence[str]) -> Target:
+        """``tracks`` are what the playlist should hold, without ``dead`` ones; the playlist with that."""
+        uris = [uri_of(track) for track in tracks]
+        with self._lease.transaction() as session:
+            store.amend_snapshot(
+                session,
+                target.row.snapshot_row,
+                tracks,
+                items_hash=items_hash(uris),
+                reason=f"without {len(dead)} that Spotify takes no more",
+                at=self._now(),
+                run_id=self._run_id,
+            )
+            self._record(
+                session,
+                target,
+                Action.TRACKS_REPLACED,
+                reason=f"Spotify takes no more: {', '.join(sorted(dead))}",
+                before={"snapshot_row": target.row.snapshot_row, "tracks": sorted(dead)},
+                after={"tracks": len(tracks)},
+            )
+        again = self.reread(target)
+        return target if again is None else again
+
+    def unplayable(self, track_ids: Collection[str]) -> None:
+        """Proved dead: every other playlist with one of these is drawn anew without it."""
+        with self._lease.transaction() as session:
+            mark_unplayable(session, track_ids)
+
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────
 
     def gone(self, target: Target) -> Action:
@@ -221,7 +263,10 @@ class Records:
             return ()
         with self._lease.transaction() as session:
             draw = store.draw_that_holds(session, row.id, found.items_hash)
-            partly = draw is None and is_partly_written(seen.uris, self._uris(session, target))
+            partly = draw is None and (
+                is_partly_written(seen.uris, self._uris(session, target))
+                or store.was_tried(session, row.id, found.items_hash)
+            )
             drift = differences(found, known, desired, items_are_ours=draw is not None or partly)
             arrived = found.items_hash != known.items_hash and draw is not None
             values: dict[str, Any] = {

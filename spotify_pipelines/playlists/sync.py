@@ -274,6 +274,7 @@ class _Run:
         library = _libraries(self.database, [row.account_id]).get(row.account_id, 0)
         lane = AccountLane(
             self.client.as_account(row.account_id, priority=priority),
+            self.client.as_app(row.app_id),
             lease,
             targets,
             library=library,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, exists, func, or_, select, text
+from sqlalchemy import and_, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import Album, AlbumSource, Artist, Track, TrackArtist
@@ -22,6 +22,7 @@ __all__ = [
     "any_album",
     "confirm_albums",
     "first_pages",
+    "mark_unplayable",
     "save_albums",
     "save_features",
     "save_missing_features",
@@ -204,4 +205,13 @@ def _lock_tracks(session: Session, track_ids: Collection[str]) -> None:
             .with_for_update(key_share=True)
             .subquery()
         )
+    )
+
+
+def mark_unplayable(session: Session, track_ids: Collection[str]) -> None:
+    """Spotify takes these tracks into no playlist; said again by whoever reads them next."""
+    session.execute(
+        update(Track)
+        .where(Track.id.in_(track_ids), Track.playable.is_distinct_from(False))
+        .values(playable=False)
     )

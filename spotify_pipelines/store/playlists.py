@@ -43,6 +43,7 @@ __all__ = [
     "accounts",
     "add_history",
     "add_playlist",
+    "amend_snapshot",
     "created_by_marker",
     "deleted_places",
     "draw_rows",
@@ -62,6 +63,7 @@ __all__ = [
     "playlist_label",
     "publish_snapshot",
     "recent_uses",
+    "reserve_of",
     "retire",
     "set_playlist",
     "store_snapshot",
@@ -69,6 +71,7 @@ __all__ = [
     "top_artists",
     "tracks_of",
     "unmark_for_read_back",
+    "was_tried",
 ]
 
 
@@ -532,6 +535,63 @@ def store_snapshot(
     if row is not None and tracks:
         session.execute(insert(PlaylistSnapshotTrack), [{**track, "snapshot_id": row} for track in tracks])
     return row
+
+
+def reserve_of(session: Session, snapshot_row: int) -> list[str]:
+    """Ids of the next best tracks that a draw left out, the best first; none where it names none."""
+    figures = session.scalar(select(PlaylistSnapshot.figures).where(PlaylistSnapshot.id == snapshot_row))
+    return list((figures or {}).get("reserve") or ())
+
+
+def amend_snapshot(
+    session: Session,
+    snapshot_row: int,
+    track_ids: Sequence[str],
+    *,
+    items_hash: str,
+    reason: str,
+    at: datetime,
+    run_id: str,
+) -> int | None:
+    """Store a copy of a snapshot with other tracks as its playlist's newest; None where another draw came first."""
+    old = session.get_one(PlaylistSnapshot, snapshot_row)
+    tracks = {
+        row.track_id: row
+        for row in session.scalars(
+            select(PlaylistSnapshotTrack).where(PlaylistSnapshotTrack.snapshot_id == snapshot_row)
+        )
+    }
+    copied = ("playlist_id", "policy_id", "cycle", "origin", "seed", "algorithm", "input_digest", "details")
+    return store_snapshot(
+        session,
+        {name: getattr(old, name) for name in copied}
+        | {
+            "draw": next_draw(session, old.playlist_id, old.cycle),
+            "reason": reason,
+            "items_hash": items_hash,
+            "figures": old.figures | {"tracks": len(track_ids)},
+            "created_at": at,
+            "run_id": run_id,
+        },
+        [
+            {
+                "position": position,
+                "track_id": track_id,
+                "why": tracks[track_id].why if track_id in tracks else "in place of a dead track",
+                "relaxation": tracks[track_id].relaxation if track_id in tracks else None,
+            }
+            for position, track_id in enumerate(track_ids)
+        ],
+    )
+
+
+def was_tried(session: Session, playlist_id: int, items_hash: str) -> bool:
+    """Whether just these items were once sent to find out whether Spotify takes them."""
+    tried = PlaylistHistory.after["items_hash"].as_string()
+    query = select(PlaylistHistory.id).where(
+        PlaylistHistory.playlist_id == playlist_id, PlaylistHistory.action == "probed", tried == items_hash
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def sync_rows(
