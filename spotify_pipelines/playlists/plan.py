@@ -6,13 +6,13 @@ that follow. What does not: anything on Spotify; a playlist that is planned here
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
 
-from spotify_pipelines.playlists.cycles import current_cycle, zone
+from spotify_pipelines.playlists.cycles import Cycle, current_cycle, zone
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.policies import Policy, policy_from_json
 from spotify_pipelines.report import Report
@@ -21,7 +21,17 @@ from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.playlists import AccountRow, PlaceRow
 from spotify_pipelines.store.policies import active_policies, newest_versions
 
-__all__ = ["Changes", "Place", "changes", "desired_places", "plan_playlists"]
+__all__ = [
+    "Changes",
+    "Place",
+    "changes",
+    "desired_places",
+    "first_cycle",
+    "narrowed",
+    "plan_playlists",
+    "unfollowing",
+    "wanted_changes",
+]
 
 _log = structlog.get_logger(__name__)
 
@@ -105,6 +115,24 @@ def changes(
     return found
 
 
+def wanted_changes(session: Session, policies: Sequence[Policy], accounts: Sequence[AccountRow]) -> Changes:
+    """What the policies in force ask for, held against the playlists that there are."""
+    wanted = desired_places(policies, accounts)
+    return changes(wanted, store.places(session), accounts, _left_deleted(session, policies))
+
+
+def first_cycle(policy: Policy, now: datetime) -> tuple[date, Cycle]:
+    """The anchor of a playlist that is planned ``now``, and its cycle."""
+    rule = policy.reshuffle
+    today = now.astimezone(zone(rule.timezone)).date()
+    # The first cycle has begun already: before today's boundary, it began with yesterday's.
+    day = current_cycle(every_days=1, at=rule.at, timezone=rule.timezone, anchor=today, now=now)
+    anchor = day.starts_at.astimezone(zone(rule.timezone)).date()
+    return anchor, current_cycle(
+        every_days=rule.every_days, at=rule.at, timezone=rule.timezone, anchor=anchor, now=now
+    )
+
+
 def plan_playlists(
     database: Database,
     *,
@@ -131,13 +159,8 @@ def plan_playlists(
     with database.transaction() as session:
         policies = [policy_from_json(row.definition) for row in active_policies(session)]
         accounts = store.accounts(session)
-        found = changes(
-            desired_places(policies, accounts),
-            store.places(session),
-            accounts,
-            _left_deleted(session, policies),
-        )
-        creations, retirements = _narrow(found, account_ids, policy, limit)
+        found = wanted_changes(session, policies, accounts)
+        creations, retirements = narrowed(found, account_ids, policy, limit)
         report.requested = found.kept + len(creations) + len(retirements)
         report.unchanged = found.kept
         report.changed = len(creations) + len(retirements)
@@ -154,11 +177,11 @@ def plan_playlists(
                 row_id = _create(session, place, rule, moment)
                 if row_id is not None:
                     record(session, row_id, Action.PLANNED, label=label, at=moment, run_id=run_id)
-        unfollowing = _unfollowing(session) if retirements else set()
+        leaving = unfollowing(session) if retirements else set()
         for row in retirements:
             report.rows.append({"playlist": row.label, "account": row.account_name, "what": "retired"})
             if not dry_run:
-                store.retire(session, row.id, moment, unfollow=row.policy_name in unfollowing)
+                store.retire(session, row.id, moment, unfollow=row.policy_name in leaving)
                 record(
                     session,
                     row.id,
@@ -181,15 +204,17 @@ def _left_deleted(session: Session, policies: Sequence[Policy]) -> set[tuple[int
     return left | store.places_given_up(session)
 
 
-def _unfollowing(session: Session) -> set[str]:
+def unfollowing(session: Session) -> set[str]:
     """Policies, in force or not any more, that leave no retired playlist behind."""
     rows = newest_versions(session)
     return {row.name for row in rows if policy_from_json(row.definition).retire == "unfollow"}
 
 
-def _narrow(
+def narrowed(
     found: Changes, account_ids: Sequence[int], policy: str | None, limit: int | None
 ) -> tuple[list[Place], list[PlaceRow]]:
+    """Creations and retirements of these accounts and this policy, at most ``limit`` in all."""
+
     def asked(account_id: int, policy_name: str) -> bool:
         return (not account_ids or account_id in account_ids) and policy in (None, policy_name)
 
@@ -212,14 +237,7 @@ def _unknown_accounts(policies: Sequence[Policy], accounts: Sequence[AccountRow]
 
 
 def _create(session: Session, place: Place, policy: Policy, now: datetime) -> int | None:
-    rule = policy.reshuffle
-    today = now.astimezone(zone(rule.timezone)).date()
-    # The first cycle has begun already: before today's boundary, it began with yesterday's.
-    day = current_cycle(every_days=1, at=rule.at, timezone=rule.timezone, anchor=today, now=now)
-    anchor = day.starts_at.astimezone(zone(rule.timezone)).date()
-    first = current_cycle(
-        every_days=rule.every_days, at=rule.at, timezone=rule.timezone, anchor=anchor, now=now
-    )
+    anchor, first = first_cycle(policy, now)
     return store.add_playlist(
         session,
         account_id=place.account_id,

@@ -72,6 +72,8 @@ def build_snapshots(
     force: bool = False,
     dry_run: bool = False,
     progress: Callable[..., None] | None = None,
+    also: Sequence[DrawRow] = (),
+    drawn: Callable[[DrawRow, Cycle, Draw], None] | None = None,
 ) -> Report:
     """Draw every playlist that lacks a snapshot for its cycle and policy version, in order of their ids.
 
@@ -87,6 +89,8 @@ def build_snapshots(
         force: draw anew also where nothing asks for it.
         dry_run: draw and report, store nothing.
         progress: called with (done, total) after each draw.
+        also: playlists that are only planned, to be drawn as well; for a dry run.
+        drawn: told of each draw.
     """
     moment = now()
     with database.transaction() as session:
@@ -98,6 +102,7 @@ def build_snapshots(
             due_at=moment if only_due else None,
         )
         definitions = {row.id: policy_from_json(row.definition) for row in active_policies(session)}
+    rows += also
     due, missed = _due(rows, definitions, moment, force=force)
     report = Report("playlists", requested=len(rows), unchanged=len(rows) - len(due))
     if not dry_run and (number := leave_out(database, missed, run_id=run_id, now=moment)):
@@ -113,6 +118,7 @@ def build_snapshots(
         drawing=Drawing(database, definitions.values(), {each.row.id for each in due}, moment),
         dry_run=dry_run,
         report=report,
+        drawn=drawn,
     )
     for done, each in enumerate(due, start=1):
         run.draw(each)
@@ -153,6 +159,7 @@ class _Run:
     drawing: Drawing
     dry_run: bool
     report: Report
+    drawn: Callable[[DrawRow, Cycle, Draw], None] | None
 
     def draw(self, due: _Due) -> None:
         """Draw one playlist and store the draw, or take down why there is none."""
@@ -175,6 +182,8 @@ class _Run:
             return
         self.report.changed += 1
         self.report.rows.append(_row(due, found, earlier[0] if earlier else ()))
+        if self.drawn is not None:
+            self.drawn(row, cycle, found)
 
     def _leave_to_other_run(self, due: _Due) -> None:
         self.report.unchanged += 1

@@ -9,7 +9,7 @@ and nothing is written.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -32,6 +32,7 @@ from spotify_pipelines.playlists.desired import Target, targets_from
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.lane import AccountLane, LaneResult
 from spotify_pipelines.playlists.policies import policy_from_json
+from spotify_pipelines.playlists.read_back import ReadBack, ReadBackResult
 from spotify_pipelines.playlists.records import Records
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
@@ -43,7 +44,7 @@ from spotify_pipelines.store.calls import CallTarget, record_calls
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.policies import policy_definitions
 
-__all__ = ["Progress", "sync_playlists"]
+__all__ = ["Progress", "foresee_sync", "sync_playlists"]
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +80,8 @@ async def sync_playlists(
     force: bool = False,
     dry_run: bool = False,
     max_parallel_accounts: int = 16,
+    read_back_share: float = 0.0,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     progress: Progress | None = None,
 ) -> Report:
     """Create, fill, rename and rewrite every due playlist; report one row for each that was not right already.
@@ -98,6 +101,9 @@ async def sync_playlists(
         force: look at playlists on Spotify even where nothing is due, to find what was changed by hand.
         dry_run: only say what would be done and what it costs; nothing is called or written.
         max_parallel_accounts: accounts worked on at once.
+        read_back_share: part of the written playlists (0 to 1) that is read back, of apps whose budget is not spent.
+            Its calls stand apart from those that the report counts.
+        sleep: takes the pauses before playlists are read back.
         progress: called after each playlist.
 
     Raises:
@@ -105,7 +111,7 @@ async def sync_playlists(
     """
     targets = _load(database, now(), playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
     chosen = _choose(targets, limit, force)
-    run = _Run(database, client, run_id, now, progress, len(chosen.due), force)
+    run = _Run(database, client, run_id, now, progress, len(chosen.due), force, read_back_share)
     run.report.requested = chosen.selected - chosen.beyond_limit
     run.report.unchanged = chosen.selected - chosen.beyond_limit - len(chosen.due)
     if chosen.beyond_limit:
@@ -129,8 +135,28 @@ async def sync_playlists(
         for wave in planned:
             await run.work(wave, by_account, max_parallel_accounts)
     run.report.calls = mine.total
+    await run.read_back(sleep)
     run.report.rows.sort(key=lambda row: (row["state"] != "failed", str(row["playlist"])))
     _log.info("playlists.synced", run_id=run_id, summary=run.report.sentence())
+    return run.report
+
+
+def foresee_sync(
+    database: Database,
+    client: SpotifyClient,
+    targets: Sequence[Target],
+    *,
+    run_id: str,
+    now: Callable[[], datetime],
+) -> Report:
+    """What a sync of these due playlists would do and cost, also where their draw is not stored; nothing is called."""
+    run = _Run(database, client, run_id, now, None, len(targets), force=False)
+    run.report.requested = len(targets)
+    by_account = _by_account(targets)
+    health = _health(database, list(by_account)) if by_account else {}
+    libraries = _libraries(database, list(by_account))
+    worked = {id_ for wave in waves(health, now()) for id_ in wave.account_ids}
+    _describe(run.report, run.within_budget(by_account, worked, libraries), health, libraries, now())
     return run.report
 
 
@@ -208,8 +234,11 @@ class _Run:
     progress: Progress | None
     total: int
     force: bool
+    read_back_share: float
     report: Report = field(default_factory=lambda: Report("playlists"))
     blocked: dict[int, datetime] = field(default_factory=dict)
+    short_of_budget: set[int] = field(default_factory=set)
+    to_read_back: dict[int, list[int]] = field(default_factory=dict)
     done: int = 0
 
     async def work(
@@ -282,6 +311,7 @@ class _Run:
             now=self.now,
             blocked_until=lambda: self._blocked_until(row.app_id),
             progress=self._one_more,
+            read_back_share=0.0 if row.app_id in self.short_of_budget else self.read_back_share,
         )
         with self.client.calls.child() as mine:
             try:
@@ -289,6 +319,37 @@ class _Run:
             finally:
                 self._record_calls(row, mine, lane.result.needs)
         self._take_over(row, result, mine.total)
+
+    async def read_back(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Make sure of a sample of what was written, all accounts side by side."""
+        if not self.to_read_back:
+            return
+
+        async def account(account_id: int, playlist_ids: list[int]) -> ReadBackResult:
+            api = self.client.as_account(account_id, priority=Priority.DEGRADED)
+            reading = ReadBack(
+                self.database,
+                api,
+                lambda ids: _load(self.database, self.now(), playlist_ids=ids),
+                self.run_id,
+                self.now,
+                sleep,
+            )
+            return await reading.account(account_id, playlist_ids)
+
+        with self.client.calls.child() as mine:
+            results = await asyncio.gather(*(account(*each) for each in self.to_read_back.items()))
+        with self.database.transaction() as session:
+            # Apart from the minimum: they are neither above nor below it.
+            least = {(row["app_id"], row["account_id"], row["endpoint"]): row["calls"] for row in mine.rows()}
+            record_calls(session, run_id=self.run_id, use_case="read_back", rows=mine.rows(), minimum=least)
+        right, late = sum(each.right for each in results), sum(each.late for each in results)
+        self.report.counts["read_back"] = right + late
+        if late:
+            self.report.notes.append(
+                f"{late} of {right + late} playlists that were read back don't show what was written yet; the next "
+                "sync looks at them again"
+            )
 
     def _record_calls(self, row: store.SyncRow, mine: CallLog, needs: SyncNeeds) -> None:
         minimum: dict[CallTarget, int] = {
@@ -302,6 +363,8 @@ class _Run:
         if result.blocked_until is not None:
             self.blocked[row.app_id] = result.blocked_until
         self._record_health(row.account_id, result, calls)
+        if result.to_read_back:
+            self.to_read_back[row.account_id] = result.to_read_back
         report = self.report
         report.minimum_calls += minimum_calls(result.needs)
         report.changed += len(result.changed)
@@ -361,6 +424,7 @@ class _Run:
             kept[row.account_id].append(target)
             planned[row.account_id] = with_it
             left[row.app_id] = budget, calls - more
+        self.short_of_budget = spent
         for app_id in sorted(spent):
             _log.warning("playlists.budget_spent", app=left[app_id][0].app, run_id=self.run_id)
         return {id_: sorted(kept[id_], key=lambda target: target.row.id) for id_ in by_account}

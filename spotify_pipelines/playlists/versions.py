@@ -40,6 +40,7 @@ __all__ = [
     "before_last_write",
     "choose_snapshot",
     "difference",
+    "held_items",
     "version",
 ]
 
@@ -110,6 +111,18 @@ def version(session: Session, playlist: Playlist, name: str, now: datetime) -> V
         f"'{name}' is no version. Versions are the number of a snapshot (57), an edit by hand (e812), now and "
         "next; 'spotify-pipelines playlists history' shows them."
     )
+
+
+def held_items(
+    session: Session, playlist_id: int, snapshot_row: int | None, items: str | None
+) -> list[str | None]:
+    """What Spotify holds, as far as it was confirmed: a snapshot's tracks, or what was found with this hash."""
+    if snapshot_row is not None:
+        return list(_uris(session, snapshot_row))
+    if items is None or items == _EMPTY:
+        return []
+    found = (entry.after for entry in history(session, playlist_id))
+    return next((list(after["items"]) for after in found if after and after.get("items_hash") == items), [])
 
 
 def before_last_write(session: Session, playlist: Playlist, now: datetime) -> Version:
@@ -207,14 +220,7 @@ def _confirmed(session: Session, playlist: Playlist) -> Version:
     if playlist.spotify_id is None:
         raise NoVersion("It is not on Spotify: there is no version 'now'.")
     words = {"title": playlist.confirmed_name or "", "description": playlist.confirmed_description or ""}
-    held = playlist.confirmed_items_hash
-    if playlist.confirmed_snapshot_row is not None:
-        uris: Sequence[str | None] = _uris(session, playlist.confirmed_snapshot_row)
-    elif held is None or held == _EMPTY:
-        uris = ()
-    else:
-        edits = (entry.after for entry in history(session, playlist.id))
-        uris = next((after["items"] for after in edits if after and after.get("items_hash") == held), ())
+    uris = held_items(session, playlist.id, playlist.confirmed_snapshot_row, playlist.confirmed_items_hash)
     return Version("now", "what Spotify holds", tuple(uris), **words)
 
 
