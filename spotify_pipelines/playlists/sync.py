@@ -29,6 +29,7 @@ from spotify_pipelines.playlists.call_plan import (
     minimum_calls,
 )
 from spotify_pipelines.playlists.desired import Target, targets_from
+from spotify_pipelines.playlists.foresight import foresee
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.lane import AccountLane, LaneResult
 from spotify_pipelines.playlists.policies import policy_from_json
@@ -129,6 +130,7 @@ async def sync_playlists(
     )
     if dry_run:
         _describe(run.report, by_account, health, libraries, now())
+        _tell_tracks(database, run.report, by_account)
         return run.report
     run.leave_alone(by_account, health, {id_ for wave in planned for id_ in wave.account_ids})
     with calls.child() as mine:
@@ -149,8 +151,17 @@ def foresee_sync(
     run_id: str,
     now: Callable[[], datetime],
 ) -> Report:
-    """What a sync of these due playlists would do and cost, also where their draw is not stored; nothing is called."""
-    run = _Run(database, client, run_id, now, None, len(targets), force=False)
+    """What a sync of these due playlists would do and cost, stored draws or not; nothing is called."""
+    run = _Run(
+        database=database,
+        client=client,
+        run_id=run_id,
+        now=now,
+        progress=None,
+        total=len(targets),
+        force=False,
+        read_back_share=0.0,
+    )
     run.report.requested = len(targets)
     by_account = _by_account(targets)
     health = _health(database, list(by_account)) if by_account else {}
@@ -526,6 +537,20 @@ def _describe(
             continue
         report.minimum_calls += minimum_calls(_needs(targets, libraries.get(account_id, 0)))
     report.changed = sum(map(len, by_account.values()))
+
+
+def _tell_tracks(database: Database, report: Report, by_account: Mapping[int, list[Target]]) -> None:
+    """Beside each playlist that would be written: what it is called, and how many tracks would come and go."""
+    rows = {str(row["playlist"]): row for row in report.rows}
+    with database.transaction() as session:
+        for target in (target for targets in by_account.values() for target in targets):
+            seen = foresee(session, target)
+            rows[target.row.label] |= {
+                "was": seen.was,
+                "tracks": seen.tracks,
+                "in": len(seen.tracks_in),
+                "out": len(seen.tracks_out),
+            }
 
 
 def _row(target: Target, state: str, what: str) -> dict[str, str | int | float | None]:
