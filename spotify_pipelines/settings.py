@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     )
     ingest_max_attempts: int = Field(5, ge=1, description="Tries until an album URL becomes a dead letter")
     max_parallel_accounts: int = Field(16, ge=1, description="Accounts worked on at once in one run")
+    read_back_share: float = Field(
+        0.1, ge=0, le=1, description="Part of the written playlists that is read back, to be sure"
+    )
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

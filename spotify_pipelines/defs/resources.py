@@ -87,6 +87,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     max_processes: int = Field(description="Processes that may call at once")
     account_calls_per_30s: int = Field(description="Calls of one account in 30 seconds")
     max_parallel_accounts: int = Field(description="Accounts worked on at once in one run")
+    read_back_share: float = Field(description="Part of the written playlists that is read back, to be sure")
     request_timeout: float = Field(description="Seconds until a call is given up")
 
     def settings(self) -> Settings:
@@ -110,6 +111,7 @@ class SpotifyResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             max_processes=self.max_processes,
             account_calls_per_30s=self.account_calls_per_30s,
             max_parallel_accounts=self.max_parallel_accounts,
+            read_back_share=self.read_back_share,
             request_timeout=self.request_timeout,
         )
 
@@ -149,6 +151,7 @@ def build_resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  
             max_processes=settings.max_processes,
             account_calls_per_30s=settings.account_calls_per_30s,
             max_parallel_accounts=settings.max_parallel_accounts,
+            read_back_share=settings.read_back_share,
             request_timeout=settings.request_timeout,
         ),
     }

@@ -173,14 +173,11 @@ class Records:
         with self._lease.transaction() as session:
             return store.draw_that_holds(session, playlist_id, items) is not None
 
-    def found_right(self, target: Target, snapshot_id: str | None) -> None:
-        """Spotify holds what we believed, and calls it ``snapshot_id``."""
-        marked_at = target.row.read_back_at
-        with self._lease.transaction() as session:
-            if snapshot_id is not None:
-                store.set_playlist(session, target.row.id, confirmed_snapshot_id=snapshot_id)
-            if marked_at is not None:
-                store.unmark_for_read_back(session, target.row.id, marked_at)
+    def found_right(self, target: Target) -> None:
+        """Spotify holds what was written."""
+        if target.row.read_back_at is not None:
+            with self._lease.transaction() as session:
+                store.unmark_for_read_back(session, target.row.id, target.row.read_back_at)
 
     # ── dead tracks ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -245,7 +245,7 @@ class _Run:
     progress: Progress | None
     total: int
     force: bool
-    read_back_share: float
+    read_back_share: float = 0.0
     report: Report = field(default_factory=lambda: Report("playlists"))
     blocked: dict[int, datetime] = field(default_factory=dict)
     short_of_budget: set[int] = field(default_factory=set)
@@ -350,10 +350,11 @@ class _Run:
 
         with self.client.calls.child() as mine:
             results = await asyncio.gather(*(account(*each) for each in self.to_read_back.items()))
+        rows = mine.rows()
+        # Apart from the minimum: they are neither above nor below it.
+        least = {(key.app_id, key.account_id, key.endpoint): n.calls for key, n in mine.snapshot().items()}
         with self.database.transaction() as session:
-            # Apart from the minimum: they are neither above nor below it.
-            least = {(row["app_id"], row["account_id"], row["endpoint"]): row["calls"] for row in mine.rows()}
-            record_calls(session, run_id=self.run_id, use_case="read_back", rows=mine.rows(), minimum=least)
+            record_calls(session, run_id=self.run_id, use_case="read_back", rows=rows, minimum=least)
         right, late = sum(each.right for each in results), sum(each.late for each in results)
         self.report.counts["read_back"] = right + late
         if late:

@@ -481,6 +481,65 @@ async def test_items_that_become_visible_late_are_not_written_again_and_again(st
     assert _is_as_drawn(studio)
 
 
+# ── read back ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_was_written_is_read_back_apart_from_the_minimum(studio: Studio) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    studio.apply()
+    studio.plan()
+    studio.draw()
+    report = await studio.sync(read_back_share=1.0, sleep=sleep)
+
+    assert (report.calls, report.minimum_calls, report.counts["read_back"]) == (12, 12, 6)
+    assert Counter(studio.requests()) == {CREATE: 6, ITEMS: 6, READ: 6}
+    assert pauses == [1.0] * 3
+    assert report.notes == []
+    studio.advance(minutes=5)
+    assert (await studio.sync()).calls == 0
+    with studio.database.transaction() as session:
+        apart = select(ApiCalls.calls, ApiCalls.minimum).where(ApiCalls.use_case == "read_back")
+        assert session.execute(apart).tuples().all() == [(2, 2)] * 3
+
+
+async def test_what_is_visible_late_is_waited_for_and_not_written_again(studio: Studio) -> None:
+    studio.simulator.control.add_fault(kind="slow_items", seconds=5)
+
+    async def sleep(seconds: float) -> None:
+        studio.advance(seconds=seconds)
+
+    studio.apply(ONE_ACCOUNT)
+    studio.plan()
+    studio.draw()
+    report = await studio.sync(read_back_share=1.0, sleep=sleep)
+
+    assert report.notes == []
+    assert Counter(studio.requests()) == {CREATE: 1, ITEMS: 1, READ: 3}, "after 1, 3 and 7 seconds"
+
+
+async def test_a_write_that_did_not_last_is_mended_after_the_settle_window(studio: Studio) -> None:
+    async def sleep(seconds: float) -> None:
+        for each in studio.on_spotify():
+            studio.simulator.control.edit_playlist(each["id"], items=[])
+
+    studio.apply(ONE_ACCOUNT)
+    studio.plan()
+    studio.draw()
+    report = await studio.sync(read_back_share=1.0, sleep=sleep)
+    assert ["don't show what was written yet" in note for note in report.notes] == [True]
+    assert (await studio.sync()).calls == 0
+
+    studio.advance(seconds=130)
+    report = await studio.sync()
+
+    assert report.changed == 1
+    assert _is_as_drawn(studio)
+
+
 # ── edits by hand ────────────────────────────────────────────────────────────────────────────────────────────
 
 

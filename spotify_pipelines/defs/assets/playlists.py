@@ -161,6 +161,7 @@ def spotify_playlists(
             force=config.force,
             dry_run=config.dry_run,
             max_parallel_accounts=session.settings.max_parallel_accounts,
+            read_back_share=session.settings.read_back_share,
             progress=progress_lines(context, "playlists"),
         )
         report.absorb(
