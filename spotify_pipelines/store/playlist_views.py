@@ -4,6 +4,7 @@ What belongs here: queries for the command line and the UI. What does not: rows 
 (``store.playlists``).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,18 +18,33 @@ from spotify_pipelines.store.tables import (
     Account,
     Artist,
     Playlist,
+    PlaylistHistory,
     PlaylistSnapshot,
     PlaylistSnapshotTrack,
     Track,
     TrackArtist,
 )
 
-__all__ = ["PlaylistView", "SnapshotTrackView", "SnapshotView", "newest_snapshot_view", "playlist_views"]
+__all__ = [
+    "PlaylistView",
+    "SnapshotTrackView",
+    "SnapshotView",
+    "newest_snapshot_view",
+    "playlist_views",
+    "track_names",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaylistView:
-    """One playlist. ``name`` and ``synced_at`` are what Spotify last confirmed; ``in_sync``: its newest draw."""
+    """One playlist. ``name`` and ``synced_at`` are what Spotify last confirmed; ``in_sync``: its newest draw.
+
+    Attributes:
+        account_health: the health of its account.
+        held_back: why nothing is written: ``locked`` or ``paused``, with the reason.
+        drift: what was changed by hand last, and what was done about it; ``drift_at`` when that was found.
+        edit_kept: whether Spotify holds what its owner made of it, until the next draw.
+    """
 
     id: int
     label: str
@@ -43,6 +59,11 @@ class PlaylistView:
     next_reshuffle_at: datetime | None
     deferred_until: datetime | None
     trouble: str | None
+    account_health: str
+    held_back: str | None
+    drift: str | None
+    drift_at: datetime | None
+    edit_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,8 @@ class SnapshotTrackView:
 class SnapshotView:
     """A playlist's newest draw."""
 
+    id: int
+    origin: str
     cycle: int
     draw: int
     reason: str
@@ -76,6 +99,7 @@ def playlist_views(session: Session, *, retired: bool = False) -> list[PlaylistV
     """All playlists by account and policy; retired ones only if asked for."""
     newest = (
         select(
+            PlaylistSnapshot.id,
             PlaylistSnapshot.items_hash,
             PlaylistSnapshot.figures["tracks"].as_integer().label("tracks"),
         )
@@ -84,10 +108,32 @@ def playlist_views(session: Session, *, retired: bool = False) -> list[PlaylistV
         .limit(1)
         .lateral("newest")
     )
+    drift = (
+        select(
+            PlaylistHistory.at,
+            PlaylistHistory.reason,
+            PlaylistHistory.after["response"].as_string().label("response"),
+        )
+        .where(PlaylistHistory.playlist_id == Playlist.id, PlaylistHistory.action == "drift found")
+        .order_by(PlaylistHistory.at.desc())
+        .limit(1)
+        .lateral("drift")
+    )
     query = (
-        select(Playlist, Account.name, newest.c.items_hash, newest.c.tracks)
+        select(
+            Playlist,
+            Account.name,
+            Account.health,
+            newest.c.id,
+            newest.c.items_hash,
+            newest.c.tracks,
+            drift.c.at,
+            drift.c.reason,
+            drift.c.response,
+        )
         .join(Account, Account.id == Playlist.account_id)
         .outerjoin(newest, true())
+        .outerjoin(drift, true())
         .where(true() if retired else Playlist.status != "retired")
         .order_by(Account.name, Playlist.policy_name, Playlist.sequence, Playlist.id)
     )
@@ -106,9 +152,40 @@ def playlist_views(session: Session, *, retired: bool = False) -> list[PlaylistV
             next_reshuffle_at=row.next_reshuffle_at,
             deferred_until=row.sync_not_before,
             trouble=row.sync_error,
+            account_health=health,
+            held_back=_held_back(row),
+            drift=f"{what} ({response})" if what and response else what,
+            drift_at=drift_at,
+            edit_kept=snapshot_id is not None and row.kept_snapshot_row == snapshot_id,
         )
-        for row, account, items_hash, tracks in session.execute(query)
+        for (
+            row,
+            account,
+            health,
+            snapshot_id,
+            items_hash,
+            tracks,
+            drift_at,
+            what,
+            response,
+        ) in session.execute(query)
     ]
+
+
+def track_names(session: Session, track_ids: Collection[str]) -> dict[str, str]:
+    """Names of the tracks that are known, by id."""
+    query = select(Track.id, Track.name).where(Track.id.in_(track_ids))
+    return dict(session.execute(query).tuples().all())
+
+
+def _held_back(row: Playlist) -> str | None:
+    for since, state, reason in (
+        (row.locked_at, "locked", row.lock_reason),
+        (row.paused_at, "paused", row.pause_reason),
+    ):
+        if since is not None:
+            return f"{state}: {reason}" if reason else state
+    return None
 
 
 def newest_snapshot_view(session: Session, playlist_id: int) -> SnapshotView | None:
@@ -122,6 +199,8 @@ def newest_snapshot_view(session: Session, playlist_id: int) -> SnapshotView | N
     if snapshot is None:
         return None
     return SnapshotView(
+        id=snapshot.id,
+        origin=snapshot.origin,
         cycle=snapshot.cycle,
         draw=snapshot.draw,
         reason=snapshot.reason,
