@@ -5,6 +5,7 @@ import re
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -22,6 +23,7 @@ from spotify_pipelines.playlists.templates import (
     render_description,
     render_name,
     validate_template,
+    with_marker,
 )
 
 CONTEXT = TemplateContext(
@@ -217,3 +219,33 @@ def test_a_marker_is_eight_base32_signs() -> None:
 )
 def test_the_last_marker_of_a_description_is_found(description: str | None, marker: str | None) -> None:
     assert find_marker(description) == marker
+
+
+def test_the_documentation_names_every_name_of_a_template_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "playlists.md").read_text()
+    table = page[page.index("## Names and descriptions") : page.index("What comes out is")]
+    assert set(re.findall(r"`\$([a-z_]+)`", table)) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("description", "marker", "expected"),
+    [
+        ("Calm", "ABCDEFGH", "Calm [ABCDEFGH]"),
+        ("Calm [22222222]", "ABCDEFGH", "Calm [ABCDEFGH]"),
+        ("Calm [22222222]", None, "Calm"),
+        ("[22222222]", None, ""),
+        ("", "ABCDEFGH", "[ABCDEFGH]"),
+        ("[22222222] is not at the end", "ABCDEFGH", "[22222222] is not at the end [ABCDEFGH]"),
+    ],
+)
+def test_a_marker_takes_the_place_of_the_one_at_the_end(
+    description: str, marker: str | None, expected: str
+) -> None:
+    assert with_marker(description, marker) == expected
+
+
+@given(st.text(max_size=400))
+def test_a_marker_always_fits_in(description: str) -> None:
+    marked = with_marker(description, "ABCDEFGH")
+    assert len(marked) <= 300
+    assert find_marker(marked) == "ABCDEFGH"
