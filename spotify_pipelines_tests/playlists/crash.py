@@ -139,7 +139,7 @@ class World:
         verdict.kills = self.server.killed - executions[1]
         return verdict
 
-    def execute(self, *, die_at: int | None = None, **options: Any) -> dict[str, Any]:
+    def execute(self, *, die_at: int | None = None, die_in_request: int | None = None) -> dict[str, Any]:
         """One execution in a process of its own."""
         self.runs += 1
         simulator = self.studio.simulator
@@ -154,8 +154,8 @@ class World:
                 run_id=f"world-{self.seed}-{self.runs}",
                 ahead=self.studio.clock.ahead.total_seconds(),
                 die_at=die_at,
+                die_in_request=die_in_request,
                 flight=self.rng.choice([0.0, 0.002, 0.004, 0.008, 0.02]),
-                options=options,
             )
         )
         self.verdict.twins_healed += told.get("counts", {}).get("twins_removed", 0)
@@ -168,7 +168,7 @@ class World:
             struck = _struck(control)
             for fault in self._faults():
                 control.add_fault(**fault)
-            told = self.execute(die_at=self._crash_point(number))
+            told = self.execute(**self._death(number))
             self.verdict.faults += _struck(control) > struck
             self._wait(self.rng.choice([1, 30, 60, 130]))
             if told and not (told["failed"] or told["deferred"]):
@@ -185,9 +185,13 @@ class World:
             self._forgive()
         self.verdict.troubles.append(f"seed {self.seed}: not done after {_ATTEMPTS} executions: {told}")
 
-    def _crash_point(self, number: int) -> int | None:
-        # A clean first execution has some 200 points, a later one fewer; beyond the last one nobody dies.
-        return self.rng.randint(1, 180 if number == 0 else 70) if self.rng.random() < 0.9 else None
+    def _death(self, number: int) -> dict[str, int]:
+        """Where it dies, if it does: anywhere, or in the middle of a request, which is the worst."""
+        chance = self.rng.random()
+        # A clean first execution has some 200 points and 12 requests, a later one fewer; past the last nobody dies.
+        if chance < 0.5:
+            return {"die_at": self.rng.randint(1, 180 if number == 0 else 70)}
+        return {"die_in_request": self.rng.randint(1, 10 if number == 0 else 5)} if chance < 0.9 else {}
 
     def _faults(self) -> list[dict[str, Any]]:
         rng = self.rng

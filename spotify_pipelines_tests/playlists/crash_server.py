@@ -50,8 +50,9 @@ class Order:
 
     Attributes:
         ahead: seconds by which its clock is ahead of the machine's.
-        die_at: the crash point at which it is killed; None: it lives.
-        flight: seconds that a request has been on its way when it is killed, where the point is one in flight.
+        die_at: the crash point at which it is killed; None: at none.
+        die_in_request: the request during which it is killed; None: in none.
+        flight: seconds that this request has been on its way by then.
     """
 
     database_url: str
@@ -63,29 +64,29 @@ class Order:
     run_id: str
     ahead: float = 0.0
     die_at: int | None = None
+    die_in_request: int | None = None
     flight: float = 0.0
-    options: dict[str, Any] | None = None
 
 
 class _CrashPoints:
     """Counts them, and dies at the one that was ordered."""
 
-    def __init__(self, die_at: int | None, flight: float) -> None:
-        self._die_at = die_at
-        self._flight = flight
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._requests = 0
         self.count = 0
 
     def point(self, *_: object) -> None:
         """Nothing has happened since, and nothing more will."""
         self.count += 1
-        if self.count == self._die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.count == self._order.die_at:
+            _die()
 
     def in_flight(self) -> None:
         """The next thing is a request, during which to die."""
-        self.count += 1
-        if self.count == self._die_at:
-            asyncio.get_running_loop().call_later(self._flight, os.kill, os.getpid(), signal.SIGKILL)
+        self._requests += 1
+        if self._requests == self._order.die_in_request:
+            asyncio.get_running_loop().call_later(self._order.flight, _die)
 
     def around(self, what: Callable[..., Any], *, is_request: bool) -> Callable[..., Any]:
         """``what``, with points before, in and after it."""
@@ -99,6 +100,10 @@ class _CrashPoints:
             return result
 
         return wrapped
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def _at_once(seconds: float) -> None:
@@ -134,9 +139,7 @@ async def _sync(order: Order, points: _CrashPoints) -> dict[str, Any]:
         credentials = DatabaseCredentials(database, Vault([order.vault_key]), endpoint, clock=clock)
         caller = Caller(http, limiter, calls, clock=clock, sleep=_at_once, rng=random.Random(1))
         client = SpotifyClient(caller, Routes(settings, credentials, apps, clock), apps)
-        report = await sync_playlists(
-            database, client, calls, run_id=order.run_id, now=clock, **(order.options or {})
-        )
+        report = await sync_playlists(database, client, calls, run_id=order.run_id, now=clock)
     return {
         "points": points.count,
         "changed": report.changed,
@@ -149,7 +152,7 @@ async def _sync(order: Order, points: _CrashPoints) -> dict[str, Any]:
 
 def _child(order: Order, answer: int) -> None:
     configure_logging(level="CRITICAL")
-    told = asyncio.run(_sync(order, _CrashPoints(order.die_at, order.flight)))
+    told = asyncio.run(_sync(order, _CrashPoints(order)))
     os.write(answer, json.dumps(told).encode())
 
 

