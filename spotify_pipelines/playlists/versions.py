@@ -31,7 +31,7 @@ from spotify_pipelines.playlists.uris import id_of, uri_of, writable
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.policies import policy_definitions
 from spotify_pipelines.store.tables import Playlist
-from spotify_pipelines.store.versions import history, history_entry, snapshot
+from spotify_pipelines.store.versions import HistoryEntry, history, history_entry, snapshot
 
 __all__ = [
     "Difference",
@@ -132,28 +132,12 @@ def before_last_write(session: Session, playlist: Playlist, now: datetime) -> Ve
         NoVersion: nothing was overwritten yet.
     """
     entries = history(session, playlist.id)
-    written = [entry for entry in entries if entry.action in _WRITES and entry.calls and entry.before]
-    last = next(iter(written), None)
-    if last is None or last.before is None:
-        raise NoVersion("Nothing of this playlist was overwritten yet.")
-    earlier = [entry for entry in entries if entry.id < last.id]
-    edits = [entry for entry in earlier if entry.after and "items" in entry.after]
-    if last.action == "renamed":
-        edit = next((entry for entry in edits if entry.run_id == last.run_id), None)
-        if edit is not None:
-            return _as_found(session, playlist, edit.id)
-        words = {key: str(last.before.get(key) or "") for key in ("name", "description")}
-        current = _confirmed(session, playlist)
-        return replace(
-            current, what="what it was called before", title=words["name"], description=words["description"]
-        )
-    if (snapshot_row := last.before.get("snapshot_row")) is not None:
-        return _drawn(session, playlist, int(snapshot_row), now)
-    held = last.before.get("items_hash")
-    edit = next((entry for entry in edits if entry.after and entry.after.get("items_hash") == held), None)
-    if edit is None or held == _EMPTY:
-        raise NoVersion("Nothing of this playlist was overwritten yet: it was empty before.")
-    return _as_found(session, playlist, edit.id)
+    for place, entry in enumerate(entries):
+        if entry.action in _WRITES and entry.calls and entry.before:
+            found = _replaced_by(session, playlist, entry, entries[place + 1 :], now)
+            if found is not None:
+                return found
+    raise NoVersion("Nothing of this playlist was overwritten yet.")
 
 
 def choose_snapshot(
@@ -214,6 +198,29 @@ def choose_snapshot(
         if stored is not None:
             return stored
     raise RuntimeError(f"other runs draw playlist {playlist_id} faster than a choice can be stored")
+
+
+def _replaced_by(
+    session: Session, playlist: Playlist, write: HistoryEntry, earlier: Sequence[HistoryEntry], now: datetime
+) -> Version | None:
+    """What a write replaced; None where that is nobody's version: nothing, or the rest of a write that failed."""
+    before = write.before or {}
+    edits = [entry for entry in earlier if entry.after and "items" in entry.after]
+    if write.action == "renamed":
+        edit = next((entry for entry in edits if entry.run_id == write.run_id), None)
+        if edit is not None:
+            return _as_found(session, playlist, edit.id)
+        return replace(
+            _confirmed(session, playlist),
+            what="what it was called before",
+            title=str(before.get("name") or ""),
+            description=str(before.get("description") or ""),
+        )
+    if before.get("snapshot_row") is not None:
+        return _drawn(session, playlist, int(before["snapshot_row"]), now)
+    held = before.get("items_hash")
+    edit = next((entry for entry in edits if entry.after and entry.after.get("items_hash") == held), None)
+    return None if edit is None or held == _EMPTY else _as_found(session, playlist, edit.id)
 
 
 def _confirmed(session: Session, playlist: Playlist) -> Version:

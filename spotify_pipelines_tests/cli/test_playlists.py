@@ -229,3 +229,16 @@ def test_the_plan_says_what_would_be_done_and_what_it_costs(command: Command, pl
     assert [each["what"] for each in json.loads(command("plan", "--json").stdout)["playlists"]] == [
         ["create"]
     ] * 2, "nothing was written"
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_a_rollback_is_synced_at_once_but_for_a_paused_playlist(command: Command, planned: Database) -> None:
+    build_snapshots(planned, run_id="draw", now=_now)
+    first = json.loads(command("history", "1", "--json").stdout)["snapshots"][0]["id"]
+    command("pause", "1")
+
+    done = json.loads(command("rollback", "1", "--to", str(first), "--yes", "--json").stdout)
+
+    assert done["notes"] == ["morning@studio-1 is paused: nothing is written until it is resumed"]
+    assert (done["sync"]["changed"], done["sync"]["calls"]) == (0, 0)
+    assert done["sync"]["notes"] == ["1 locked or paused and left alone; 'playlists list' says why"]
