@@ -23,7 +23,7 @@ from spotify_pipelines.playlists.uris import id_of, uri_of
 from spotify_pipelines.spotify.client import CatalogueApi, PlaylistApi
 from spotify_pipelines.spotify.errors import SpotifyError, Unavailable
 
-__all__ = ["DeadTracks", "NothingDead", "amended", "find_dead", "is_spoiled"]
+__all__ = ["DeadTracks", "NothingDead", "WriteArrived", "amended", "find_dead", "is_spoiled"]
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +35,14 @@ _SURE: Final = 3
 
 class NothingDead(Exception):
     """The write fails for another reason than the tracks in it."""
+
+
+class WriteArrived(Exception):
+    """The write took effect, whatever its answers said: Spotify holds it, as version ``snapshot_id``."""
+
+    def __init__(self, snapshot_id: str | None) -> None:
+        super().__init__()
+        self.snapshot_id = snapshot_id
 
 
 def is_spoiled(error: SpotifyError) -> bool:
@@ -102,10 +110,13 @@ class DeadTracks:
 
         Raises:
             NothingDead: that is not why the write failed.
+            WriteArrived: it did not fail.
             SpotifyError: it can't be found out now.
         """
         # Where reading fails as well, the trouble is not what is written.
-        await self._api.playlist(spotify_id)
+        playlist = await self._api.playlist(spotify_id, with_entries=True)
+        if [entry.uri for entry in playlist.entries or ()] == list(uris):
+            raise WriteArrived(playlist.snapshot_id)
         reserve = [uri_of(track) for track in self._records.reserve(target)]
         unknown = await self._catalogue.missing_tracks([id_of(uri) for uri in (*uris, *reserve)])
         dead = {uri_of(track) for track in unknown or ()}

@@ -27,7 +27,7 @@ from spotify_pipelines.playlists.call_plan import (
     writes_for,
 )
 from spotify_pipelines.playlists.creation import Creation, Postponed
-from spotify_pipelines.playlists.dead_tracks import DeadTracks, NothingDead, is_spoiled
+from spotify_pipelines.playlists.dead_tracks import DeadTracks, NothingDead, WriteArrived, is_spoiled
 from spotify_pipelines.playlists.desired import Target
 from spotify_pipelines.playlists.history import Action
 from spotify_pipelines.playlists.look import AccountView
@@ -305,6 +305,12 @@ class AccountLane:
                 target, dead = await self._dead_tracks.replace(target, held.spotify_id, uris)
             except NothingDead:
                 raise error from None
+            except WriteArrived as arrived:
+                return (
+                    self._records.items_written(
+                        target, held.content, desired, arrived.snapshot_id, read_back=target.read_back_due
+                    ),
+                )
         uris = self._records.uris(target)
         written = await self._send_items(target, held, target.desired(held.marker), uris)
         self._records.unplayable(dead)

@@ -345,7 +345,7 @@ async def test_a_run_killed_between_creation_and_fill_fills_what_it_made(studio:
 async def test_a_write_whose_answer_was_lost_is_not_taken_for_an_edit(studio: Studio) -> None:
     await studio.publish(ONE_POLICY)
     studio.draw(force=True)
-    fault = studio.simulator.control.add_fault(method="PUT", path="/items$", status=502, effect=True)
+    fault = studio.simulator.control.add_fault(method="PUT", path="/items$", drop="after")
     assert len((await studio.sync()).failed) == 3
     studio.simulator.control.remove_fault(fault)
     studio.forget_requests()
@@ -356,6 +356,20 @@ async def test_a_write_whose_answer_was_lost_is_not_taken_for_an_edit(studio: St
     assert "drift_found" not in report.counts
     assert (report.changed, report.failed) == (3, [])
     assert (await studio.sync()).unchanged == 3
+
+
+async def test_a_write_that_took_effect_is_done_although_every_answer_was_an_error(studio: Studio) -> None:
+    await studio.publish(ONE_ACCOUNT)
+    studio.draw(force=True)
+    studio.simulator.control.add_fault(method="PUT", path="/items$", status=502, effect=True)
+    studio.forget_requests()
+
+    report = await studio.sync()
+
+    assert (report.changed, report.failed) == (1, [])
+    assert Counter(studio.requests()) == {LIST: 1, ITEMS: 6, READ: 1}
+    assert _is_as_drawn(studio)
+    assert (await studio.sync(force=True)).unchanged == 1
 
 
 # ── taken over, late and twice ───────────────────────────────────────────────────────────────────────────────
