@@ -17,10 +17,11 @@ from spotify_pipelines.accounts.budget import budgets
 from spotify_pipelines.playlists.call_plan import items_hash
 from spotify_pipelines.playlists.cycles import Cycle
 from spotify_pipelines.playlists.desired import Target
+from spotify_pipelines.playlists.draw import Draw
 from spotify_pipelines.playlists.foresight import foresee
 from spotify_pipelines.playlists.plan import Place, first_cycle, narrowed, unfollowing, wanted_changes
 from spotify_pipelines.playlists.policies import Policy, policy_from_json
-from spotify_pipelines.playlists.snapshot import Draw, build_snapshots
+from spotify_pipelines.playlists.snapshot import build_snapshots
 from spotify_pipelines.playlists.sync import foresee_sync
 from spotify_pipelines.playlists.uris import uri_of
 from spotify_pipelines.report import Report

@@ -34,6 +34,7 @@ def spotify(database_url: str, redis_url: str) -> dict[str, object]:
             max_processes=4,
             account_calls_per_30s=60,
             max_parallel_accounts=4,
+            read_back_share=0.0,
             request_timeout=1.0,
         ),
     }
