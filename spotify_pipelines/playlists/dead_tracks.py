@@ -22,6 +22,7 @@ from spotify_pipelines.playlists.records import Records
 from spotify_pipelines.playlists.uris import id_of, uri_of
 from spotify_pipelines.spotify.client import CatalogueApi, PlaylistApi
 from spotify_pipelines.spotify.errors import SpotifyError, Unavailable
+from spotify_pipelines.store.playlists import Spare
 
 __all__ = ["DeadTracks", "NothingDead", "WriteArrived", "amended", "find_dead", "is_spoiled"]
 
@@ -80,15 +81,24 @@ async def find_dead(uris: Sequence[str], takes: Callable[[Sequence[str], bool], 
     return dead
 
 
-def amended(uris: Sequence[str], dead: Collection[str], reserve: Sequence[str]) -> list[str]:
-    """``uris`` with the next of ``reserve`` in each dead one's place; without it where there is none left.
+def amended(uris: Sequence[str], dead: Collection[str], reserve: Sequence[Spare]) -> list[str]:
+    """``uris`` with the best of ``reserve`` that may be there in each dead one's place; without it where none may.
 
-    >>> amended(["a", "b", "c", "d"], {"b", "d"}, ["a", "x"])
-    ['a', 'x', 'c']
+    >>> spare = [Spare("a", None), Spare("x", frozenset({3})), Spare("y", None)]
+    >>> [uri[14:] for uri in amended([uri_of(track) for track in "abcd"], {uri_of("b"), uri_of("d")}, spare)]
+    ['a', 'y', 'c', 'x']
     """
-    spare = iter([uri for uri in dict.fromkeys(reserve) if uri not in dead and uri not in uris])
-    placed = [next(spare, None) if uri in dead else uri for uri in uris]
-    return [uri for uri in placed if uri is not None]
+    left = [each for each in reserve if uri_of(each.track_id) not in {*dead, *uris}]
+    better: list[str] = []
+    for place, uri in enumerate(uris):
+        if uri not in dead:
+            better.append(uri)
+            continue
+        found = next((each for each in left if each.places is None or place in each.places), None)
+        if found is not None:
+            left.remove(found)
+            better.append(uri_of(found.track_id))
+    return better
 
 
 class DeadTracks:
@@ -117,8 +127,10 @@ class DeadTracks:
         playlist = await self._api.playlist(spotify_id, with_entries=True)
         if [entry.uri for entry in playlist.entries or ()] == list(uris):
             raise WriteArrived(playlist.snapshot_id)
-        reserve = [uri_of(track) for track in self._records.reserve(target)]
-        unknown = await self._catalogue.missing_tracks([id_of(uri) for uri in (*uris, *reserve)])
+        reserve = self._records.reserve(target)
+        unknown = await self._catalogue.missing_tracks(
+            [*map(id_of, uris), *(each.track_id for each in reserve)]
+        )
         dead = {uri_of(track) for track in unknown or ()}
         rest = [uri for uri in uris if uri not in dead]
         if len(rest) == len(uris) or not await self._takes(target, spotify_id, rest):

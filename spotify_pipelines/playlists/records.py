@@ -181,7 +181,7 @@ class Records:
 
     # ── dead tracks ──────────────────────────────────────────────────────────────────────────────────────
 
-    def reserve(self, target: Target) -> list[str]:
+    def reserve(self, target: Target) -> list[store.Spare]:
         """The next best tracks of the playlist's newest draw, the best first."""
         with self._lease.transaction() as session:
             return store.reserve_of(session, target.row.snapshot_row)

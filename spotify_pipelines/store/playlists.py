@@ -7,7 +7,7 @@ decision on what they mean (``spotify_pipelines.playlists``) and the fencing of 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, and_, exists, func, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -38,6 +38,7 @@ __all__ = [
     "IntentRow",
     "LeavingRow",
     "PlaceRow",
+    "Spare",
     "SyncRow",
     "UseRow",
     "accounts",
@@ -91,6 +92,13 @@ NOTHING_CONFIRMED: Final[Mapping[str, None]] = {
     "kept_snapshot_row": None,
 }
 """The confirmed state of a playlist that is not on Spotify."""
+
+
+class Spare(NamedTuple):
+    """A track in reserve, and the positions (from 0) that it may take without breaking a rule; None: any."""
+
+    track_id: str
+    places: frozenset[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,10 +545,13 @@ def store_snapshot(
     return row
 
 
-def reserve_of(session: Session, snapshot_row: int) -> list[str]:
-    """Ids of the next best tracks that a draw left out, the best first; none where it names none."""
+def reserve_of(session: Session, snapshot_row: int) -> list[Spare]:
+    """The next best tracks that a draw left out, the best first; none where it names none."""
     figures = session.scalar(select(PlaylistSnapshot.figures).where(PlaylistSnapshot.id == snapshot_row))
-    return list((figures or {}).get("reserve") or ())
+    return [
+        Spare(each["track_id"], None if each["replaces"] is None else frozenset(each["replaces"]))
+        for each in (figures or {}).get("reserve") or ()
+    ]
 
 
 def amend_snapshot(

@@ -235,6 +235,7 @@ async def test_a_ban_defers_the_rest_and_the_next_run_reads_only_that(shop: Shop
     assert report.minimum_calls == 1
 
     shop.simulator.control.clear_faults()
+    shop.desk.end_ban()
     shop.desk.apps.known = type(shop.desk.apps.known)(
         APP, CLIENT_ID, calls_per_30s=UNLIMITED, capabilities={ALBUMS_BATCH: True}
     )

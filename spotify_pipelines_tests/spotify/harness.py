@@ -5,6 +5,7 @@ What does not: assertions.
 """
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -99,6 +100,8 @@ class Desk:
     calls: CallLog
     sleeps: Sleeps
     settings: Settings
+    end_ban: Callable[[], None]
+    """As if it were over in Redis, whose clock can't be moved; the client's other limits go with it."""
 
 
 def utc_now() -> datetime:
@@ -149,7 +152,11 @@ async def open_desk(
                 rng=random.Random(1),
             )
             client = SpotifyClient(caller, Routes(settings, credentials, apps, clock), apps)
-            yield Desk(client, apps, credentials, calls, sleeps, settings)
+
+            def end_ban() -> None:
+                caller.limiter = Limiter(redis, f"{secrets.token_hex(6)}:")
+
+            yield Desk(client, apps, credentials, calls, sleeps, settings, end_ban)
             await limiter.aclose()
     finally:
         await redis.aclose()
