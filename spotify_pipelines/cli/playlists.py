@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotify_pipelines.cli import playlist_control
+from spotify_pipelines.cli import playlist_control, playlist_draws
 from spotify_pipelines.cli.output import Exit, plain, print_json, print_table
 from spotify_pipelines.cli.playlist_access import choose, in_session, open_database, utc_now
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     playlists.command()(show)
     playlists.command()(plan)
     playlist_control.register(playlists)
+    playlist_draws.register(playlists)
     app.add_typer(playlists, name="playlists")
 
 

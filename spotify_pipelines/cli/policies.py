@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spotify_pipelines.store.database import Database
     from spotify_pipelines.store.policies import PolicyRow
 
-__all__ = ["register"]
+__all__ = ["read_policy_file", "register"]
 
 _LARGEST_FILE = 1_000_000
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="YAML file with the key 'policies'.")]
@@ -52,7 +52,7 @@ def check(file: _File, as_json: _Json = False) -> None:
     """
     from spotify_pipelines.playlists.policies import policy_digest, policy_to_json
 
-    found = _read(file)
+    found = read_policy_file(file)
     if as_json:
         policies = [
             {"name": policy.name, "digest": policy_digest(policy), "definition": policy_to_json(policy)}
@@ -70,7 +70,7 @@ def diff(file: _File, prune: _Prune = False, as_json: _Json = False) -> None:
 
     Example: spotify-pipelines policies diff examples/policies.yaml
     """
-    found = _read(file)
+    found = read_policy_file(file)
     with _open_database() as database:
         changes, playlists = _changes(database, found, prune=prune)
     if as_json:
@@ -94,7 +94,7 @@ def apply(
     """
     from spotify_pipelines.playlists.apply import apply_policies
 
-    found = _read(file)
+    found = read_policy_file(file)
     with _open_database() as database:
         if _has_terminal() and not (yes or as_json):
             _ask(*_changes(database, found, prune=prune))
@@ -314,7 +314,8 @@ def _as_file(row: "PolicyRow", versions: int, playlists: Sequence[str], *, defau
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read(file: Path) -> "PolicyFile":
+def read_policy_file(file: Path) -> "PolicyFile":
+    """The policies of a file; one that can't be taken ends the command with all that is wrong with it."""
     from spotify_pipelines.playlists.policies import PolicyError, parse_policies
 
     try:
