@@ -10,6 +10,7 @@ move a fixed slot is no move. The number of kicks is fixed and costs are integer
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate, pairwise
+from operator import getitem
 from typing import Final
 
 import numpy as np
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from spotify_pipelines.playlists.randomness import BitSource
 from spotify_pipelines.playlists.spacing import Spacing
 
-__all__ = ["KICKS", "follow"]
+__all__ = ["KICKS", "SHAPED_KICKS", "follow"]
 
 KICKS: Final = 30
+SHAPED_KICKS: Final = 20
+"""Fewer, since each takes longer where places cost something."""
 
 _NEAREST: Final = 8
 _LONGEST_BLOCK: Final = 3
@@ -39,7 +42,7 @@ def follow(
     fixed: Collection[int],
     bits: BitSource,
     places: Costs | None = None,
-    kicks: int = KICKS,
+    kicks: int | None = None,
 ) -> list[int]:
     """An order of the tracks 0 to n − 1 that costs no more than ``order``, usually far less.
 
@@ -48,13 +51,14 @@ def follow(
         costs: of each transition, symmetric.
         fixed: slots whose track stays: the opener's and the pinned ones.
         places: what each track (row) costs at each slot (column), for flows that have a shape.
-        kicks: how often the order is shaken and mended; the better one is kept.
+        kicks: how often the order is shaken and mended, the better one being kept; None: :data:`KICKS`, with
+            places :data:`SHAPED_KICKS`.
     """
     if len(order) < 3:
         return list(order)
     search = _Search(order, costs, places, spacing, fixed)
     search.descend(order)
-    for _ in range(kicks):
+    for _ in range((KICKS if places is None else SHAPED_KICKS) if kicks is None else kicks):
         before, cost = search.order[:], search.cost
         search.descend(search.kick(bits))
         if search.cost > cost:
@@ -82,7 +86,6 @@ class _Search:
         """Relative to the order at the beginning."""
         self.order = [*order, self.n]
         self.position = [0] * self.n
-        self._locate(0, self.n - 1)
         self.distance: list[list[int]] = np.pad(costs, (0, 1)).tolist()
         self.near = [
             [other for other in others if other != track][:_NEAREST]
@@ -91,8 +94,10 @@ class _Search:
         self.places: list[list[int]] | None = None
         self.fitting: list[list[int]] = [[]] * self.n
         if places is not None:
-            self.places = places.tolist()
+            self.places = [*places.tolist(), []]  # the stop has no places
             self.fitting = np.argsort(places, axis=1, kind="stable")[:, :_NEAREST].tolist()
+        self.misplaced_before: list[int] = []
+        self._locate(0, self.n - 1)
         self.spacing = spacing
         self.is_fixed = [slot in fixed for slot in range(self.n)]
         self.fixed_before: list[int] = [0, *accumulate(self.is_fixed)]
@@ -228,17 +233,14 @@ class _Search:
         return change
 
     def _swap(self, here: int, there: int, change: int) -> bool:
-        order, position = self.order, self.position
+        order = self.order
         one, other = order[here], order[there]
         order[here], order[there] = other, one
-        position[one], position[other] = there, here
-        kept = self.spacing.kept
-        if kept(order, position, here, here) and kept(order, position, there, there):
+        if self.spacing.kept(order, here, here) and self.spacing.kept(order, there, there):
             self._count(change, here, here)
             self._count(0, there, there)
             return True
         order[here], order[there] = one, other
-        position[one], position[other] = here, there
         return False
 
     def _replace(self, first: int, new: list[int], change: int, *, least_gain: int | None = 1) -> bool:
@@ -246,21 +248,23 @@ class _Search:
         last = first + len(new) - 1
         old = self.order[first : last + 1]
         if self.places is not None:
-            change += _misplaced(self.places, first, new) - _misplaced(self.places, first, old)
+            misplaced = self.misplaced_before[last + 1] - self.misplaced_before[first]
+            if least_gain is not None and misplaced - change < least_gain:
+                return False  # not even if the new ones stood ideally
+            change += sum(map(getitem, map(self.places.__getitem__, new), range(first, last + 1))) - misplaced
         if least_gain is not None and -change < least_gain:
             return False
         self.order[first : last + 1] = new
-        self._locate(first, last)
-        if self.spacing.kept(self.order, self.position, first, last):
+        if self.spacing.kept(self.order, first, last):
             self._count(change, first, last)
             return True
         self.order[first : last + 1] = old
-        self._locate(first, last)
         return False
 
     def _count(self, change: int, first: int, last: int) -> None:
         """Take down a move that was made; whatever has new neighbours is to be looked at again."""
         self.cost += change
+        self._locate(first, last)
         for track in self._at(first - 1, first, first + 1, last - 1, last, last + 1):
             self.waiting[track] = None
 
@@ -269,8 +273,14 @@ class _Search:
         return [self.order[slot] for slot in slots if 0 <= slot < self.n]
 
     def _locate(self, first: int, last: int) -> None:
+        """Bring up to date what is known of the slots from ``first`` to ``last``."""
         for slot in range(first, last + 1):
             self.position[self.order[slot]] = slot
+        if self.places is not None:
+            self.misplaced_before = [
+                0,
+                *accumulate(map(getitem, map(self.places.__getitem__, self.order), range(self.n))),
+            ]
 
     def _any_fixed(self, first: int, last: int) -> bool:
         return self.fixed_before[last + 1] > self.fixed_before[first]
@@ -279,11 +289,6 @@ class _Search:
         """What the transitions cost if ``tracks`` stand at the slots from ``first`` on."""
         around = [self.order[first - 1], *tracks, self.order[first + len(tracks)]]
         return sum(self.distance[one][other] for one, other in pairwise(around))
-
-
-def _misplaced(places: list[list[int]], first: int, tracks: list[int]) -> int:
-    """What it costs that ``tracks`` stand at the slots from ``first`` on."""
-    return sum(places[track][slot] for slot, track in enumerate(tracks, first))
 
 
 def _blocks_at(slot: int, n: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ class Spacing:
         most_neighbours: with a gap of 1, how many neighbours may clash; None: any number.
     """
 
-    __slots__ = ("_any_clash", "_bit", "_clash", "_gap", "_most", "_n", "_pair")
+    __slots__ = ("_any_clash", "_bit", "_clash", "_gap", "_most", "_n")
 
     def __init__(
         self, clashing: Sequence[Collection[int]], gap: int, *, most_neighbours: int | None = None
@@ -29,18 +29,17 @@ class Spacing:
         self._any_clash = any(self._clash)
         self._gap = gap
         self._most = self._n if most_neighbours is None else most_neighbours
-        self._pair = (0, 0)
 
-    def kept(self, order: Sequence[int], position: Sequence[int], first: int, last: int) -> bool:
+    def kept(self, order: Sequence[int], first: int, last: int) -> bool:
         """Whether ``order`` still keeps to it after its slots ``first`` to ``last`` were changed.
 
-        ``order`` may be longer than the list; ``position`` is its inverse. O(n), a few microseconds for 50.
+        ``order`` may be longer than the list. O(n), a few microseconds for 50.
         """
         if not self._any_clash:
             return True
         if self._gap == 1:
             return 1 <= self._neighbours(order) <= self._most
-        return self._apart(order, max(0, first - self._gap + 1), last) and self._is_met(order, position)
+        return self._apart(order, max(0, first - self._gap + 1), last) and self._is_met(order)
 
     def _apart(self, order: Sequence[int], first: int, last: int) -> bool:
         """Whether no clashing pair that begins within ``first`` … ``last`` is closer than the gap."""
@@ -56,16 +55,10 @@ class Spacing:
                 ahead |= bit[order[slot + gap]]
         return True
 
-    def _is_met(self, order: Sequence[int], position: Sequence[int]) -> bool:
-        """Whether some clashing pair stands at exactly the gap; usually it is the one of the last time."""
-        one, other = self._pair
-        if abs(position[one] - position[other]) == self._gap:
-            return True
-        for slot in range(self._n - self._gap):
-            if self._clash[order[slot]] & self._bit[order[slot + self._gap]]:
-                self._pair = order[slot], order[slot + self._gap]
-                return True
-        return False
+    def _is_met(self, order: Sequence[int]) -> bool:
+        """Whether some clashing pair stands at exactly the gap."""
+        bit, clash, gap = self._bit, self._clash, self._gap
+        return any(clash[order[slot]] & bit[order[slot + gap]] for slot in range(self._n - gap))
 
     def _neighbours(self, order: Sequence[int]) -> int:
         bit, clash, count = self._bit, self._clash, 0
