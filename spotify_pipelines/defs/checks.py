@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from spotify_pipelines.defs.assets.results import utc_now
+from spotify_pipelines.defs.draw_checks import DRAW_CHECKS
 from spotify_pipelines.defs.resources import PostgresResource
 from spotify_pipelines.store.cooldowns import Ban, bans
 
@@ -56,4 +57,4 @@ def _record(ban: Ban) -> dg.TableRecord:
     return dg.TableRecord(row)
 
 
-CHECKS: list[dg.AssetChecksDefinition] = [no_ban_is_waited_out]
+CHECKS: list[dg.AssetChecksDefinition] = [no_ban_is_waited_out, *DRAW_CHECKS]

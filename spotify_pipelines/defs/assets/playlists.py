@@ -1,11 +1,13 @@
 """The playlists' assets: which there should be, what each should hold, and what Spotify holds."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from spotify_pipelines.defs.assets.declaration import Results, table_asset
+from spotify_pipelines.defs.assets.draw_metadata import draw_metadata
 from spotify_pipelines.defs.assets.results import (
     Rows,
     on_postgres,
@@ -125,7 +127,9 @@ def playlist_snapshots(
             progress=progress_lines(context, "playlists"),
         )
 
-    yield from on_postgres(context, postgres, work, rows=Rows(PlaylistSnapshot), dry_run=config.dry_run)
+    more = partial(draw_metadata, run_id=context.run_id)
+    rows = Rows(PlaylistSnapshot)
+    yield from on_postgres(context, postgres, work, rows=rows, dry_run=config.dry_run, more=more)
 
 
 @table_asset(

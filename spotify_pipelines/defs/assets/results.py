@@ -76,8 +76,9 @@ def on_postgres(
     *,
     rows: Rows,
     dry_run: bool = False,
+    more: Callable[[Database], Mapping[str, Any]] | None = None,
 ) -> Results:
-    """Open the database, do the ``work``, and yield what its report says.
+    """Open the database, do the ``work``, and yield what its report says; ``more`` reads further metadata.
 
     Raises:
         dagster.Failure: a dry run was asked of one asset among several, or the check without the asset.
@@ -86,7 +87,8 @@ def on_postgres(
     with postgres.open() as database:
         report = work(database)
         row_count = count_rows(database, rows.model, *rows.conditions)
-    yield from _published(context, report, row_count, dry_run=dry_run)
+        metadata = more(database) if more is not None and not dry_run else {}
+    yield from _published(context, report, row_count, dry_run=dry_run, more=metadata)
 
 
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
@@ -146,11 +148,16 @@ def _refuse_odd_selections(context: dg.AssetExecutionContext, *, dry_run: bool) 
 
 
 def _published(
-    context: dg.AssetExecutionContext, report: Report, row_count: int, *, dry_run: bool
+    context: dg.AssetExecutionContext,
+    report: Report,
+    row_count: int,
+    *,
+    dry_run: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> Results:
     """A materialization with figures and check; of a dry run an observation, since it would fake freshness."""
     said = "\n".join([report.sentence(), *report.notes[:_WORST]])
-    metadata = _metadata(report)
+    metadata = {**_metadata(report), **(more or {})}
     if dry_run:
         context.log.info(f"Dry run, nothing was written: {said}")
         context.log_event(
