@@ -7,6 +7,7 @@ What belongs here: choosing what is explained or tried, and what is printed. Wha
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -63,7 +64,7 @@ def explain(
     told.print()
     typer.echo(
         f"\nAgain with the same seed, on what there is now: "
-        f"spotify-pipelines playlists preview {view.label} --seed {found.seed}"
+        f"spotify-pipelines playlists preview {quote(plain(view.label))} --seed {found.seed}"
     )
 
 

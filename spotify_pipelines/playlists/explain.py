@@ -112,7 +112,8 @@ def stands_by(replaces: Sequence[int] | None) -> str:
     """For which tracks (positions from 0) a track of the reserve can come in."""
     if replaces is None:
         return "for any track"
-    return "for position " + ", ".join(str(position + 1) for position in replaces)
+    several = "s" if len(replaces) > 1 else ""
+    return f"for position{several} {', '.join(str(position + 1) for position in replaces)}"
 
 
 def _breach(breach: Mapping[str, Any], units: Units, names: Mapping[str, str]) -> str:

@@ -79,7 +79,8 @@ def test_refusals_and_breaches_name_artists_and_albums() -> None:
 
 def test_a_reserve_track_says_for_whom_it_comes_in() -> None:
     assert stands_by(None) == "for any track"
-    assert stands_by([0, 4]) == "for position 1, 5"
+    assert stands_by([3]) == "for position 4"
+    assert stands_by([0, 4]) == "for positions 1, 5"
 
 
 @pytest.mark.parametrize(
