@@ -55,6 +55,17 @@ def test_an_asset_shows_its_figures_its_table_and_its_check(ui: Ui) -> None:
     expect(page.get_by_text("every_item_was_done").first).to_be_visible()
 
 
+@pytest.mark.parametrize("picture", ["tempo_and_energy", "artist_spacing"])
+def test_a_draw_is_shown_as_a_picture(ui: Ui, picture: str) -> None:
+    page = ui.open("/assets/playlist_snapshots?view=events")
+    row = page.locator("tr", has=page.get_by_text(picture, exact=True)).last
+    row.get_by_text("Show Markdown").click()
+    image = page.locator("img[src^='data:image/svg+xml']")
+    expect(image).to_be_visible()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 680
+    ui.picture(picture.replace("_", "-"))
+
+
 def test_a_schedule_is_switched_off_and_on_by_clicking(ui: Ui) -> None:
     name = "metrics_snapshot_schedule"
     ui.served.expect_schedule(name, running=True)
