@@ -7,9 +7,9 @@ ignored. What does not: rows of the database, requests, any judgement of the val
 
 from datetime import date
 from html import unescape
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
     "AlbumItem",
@@ -51,6 +51,13 @@ class _Answer(BaseModel):
         return data
 
 
+def _without_null(value: Any) -> Any:
+    return [each for each in value if each is not None] if isinstance(value, list) else value
+
+
+Countries = Annotated[list[str], BeforeValidator(_without_null)]
+
+
 class ArtistRef(_Answer):
     """A credited artist."""
 
@@ -84,7 +91,7 @@ class TrackItem(_Answer):
     duration_ms: int = 0
     explicit: bool = False
     is_playable: bool | None = None
-    available_markets: list[str] | None = None
+    available_markets: Countries | None = None
     relinked_id: str | None = None
 
     @classmethod
@@ -132,7 +139,7 @@ class AlbumItem(_Answer):
     release_date_precision: str | None = None
     total_tracks: int | None = None
     label: str | None = None
-    available_markets: list[str] | None = None
+    available_markets: Countries | None = None
     popularity: int | None = None
     images: list[ImageRef] = Field(default_factory=list)
     tracks: TrackPage = Field(default_factory=TrackPage)

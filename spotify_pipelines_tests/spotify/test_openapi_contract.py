@@ -126,6 +126,11 @@ async def _album_tracks(stage: Stage) -> None:
     assert (await stage.catalogue.album_tracks(stage.long_album, offset=50)).items
 
 
+async def _missing_tracks(stage: Stage) -> None:
+    unknown = "0" * 22
+    assert await stage.catalogue.missing_tracks([*await stage.track_ids(50), unknown]) in ({unknown}, None)
+
+
 async def _audio_features(stage: Stage) -> None:
     ids = await stage.track_ids(100)
     try:
@@ -192,6 +197,7 @@ async def _unfollow(stage: Stage) -> None:
 USES: dict[Callable[..., object], Callable[[Stage], Awaitable[None]]] = {
     CatalogueApi.albums: _albums,
     CatalogueApi.album_tracks: _album_tracks,
+    CatalogueApi.missing_tracks: _missing_tracks,
     CatalogueApi.audio_features: _audio_features,
     CatalogueApi.probe: _probe,
     PlaylistApi.me: _me,
