@@ -15,6 +15,7 @@ import redis.asyncio
 from pydantic import SecretStr
 
 from spotify_pipelines.accounts.apps import DatabaseApps
+from spotify_pipelines.accounts.incidents import leave_incident
 from spotify_pipelines.accounts.registry import AccountStanding, account_standings, save_account
 from spotify_pipelines.accounts.token_store import TokenStore
 from spotify_pipelines.accounts.vault import Vault
@@ -27,6 +28,7 @@ from spotify_pipelines.spotify.models import Profile
 from spotify_pipelines.spotify.oauth import AuthorizationRequest, TokenEndpoint, TokenGrant
 from spotify_pipelines.spotify.turns import CallLimiter, Priority
 from spotify_pipelines.store.database import Database
+from spotify_pipelines.store.incidents import lock_app
 
 __all__ = ["ConnectError", "ConsentDeclined", "Desk", "code_from_redirect", "complete_authorization"]
 
@@ -122,6 +124,7 @@ async def complete_authorization(
             code=code,
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,
+            app_id=app_id,
         )
         profile = await _who_consented(desk, app_id, grant)
     except SpotifyError as error:
@@ -132,6 +135,7 @@ async def complete_authorization(
             "Spotify in the browser (https://accounts.spotify.com/logout) and start again."
         )
     with desk.database.transaction() as session:
+        lock_app(session, app_id)
         account = save_account(
             session,
             desk.vault,
@@ -142,6 +146,7 @@ async def complete_authorization(
             now=authorized_at,
             run_id=run_id,
         )
+        leave_incident(session, account, desk.now())
         return account_standings(session, desk.now(), [account.id])[0]
 
 

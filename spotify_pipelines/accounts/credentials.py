@@ -163,18 +163,28 @@ class DatabaseCredentials:
             renewal = wanted.satisfied_by(stored)
             if renewal and not wanted.force:
                 return renewal
-            return await self._refresh(claim, account_id, stored, run_id)
+            return await self._refresh(claim, account_id, stored, run_id, force=wanted.force)
         finally:
             self._store.release(claim)
 
     async def _refresh(
-        self, claim: Lease, account_id: int, stored: StoredTokens, run_id: str | None
+        self, claim: Lease, account_id: int, stored: StoredTokens, run_id: str | None, *, force: bool
     ) -> Renewal:
-        app, asked_at = stored.app, self._clock()
+        app = self._store.app_secret(stored.app_id)
+        answer_was_lost = self._store.begin_refresh(account_id, claim, force=force)
+        asked_at = self._clock()
         try:
-            grant = await self._endpoint.refresh(app.client_id, app.client_secret, stored.refresh_token)
+            grant = await self._endpoint.refresh(
+                app.client_id,
+                app.client_secret,
+                stored.refresh_token,
+                app_id=stored.app_id,
+                account_id=account_id,
+            )
         except SpotifyError as error:
-            told = self._store.refresh_failed(account_id, claim, error, run_id)
+            told = self._store.refresh_failed(
+                account_id, claim, error, run_id, answer_was_lost=answer_was_lost
+            )
             if told is error:
                 raise
             raise told from error
@@ -191,7 +201,7 @@ class DatabaseCredentials:
                 app_id=app_id,
             )
         try:
-            grant = await self._endpoint.client_credentials(app.client_id, app.client_secret)
+            grant = await self._endpoint.client_credentials(app.client_id, app.client_secret, app_id=app_id)
         except AuthorizationLost as error:
             raise self._store.app_refused(app_id, error) from error
         self._store.app_granted(app_id)

@@ -31,6 +31,10 @@ class Outcome(StrEnum):
     """A new access token came; it says nothing about what the Web API will do."""
     REAUTHORIZED = "reauthorized"
     """The user went through the consent again, and Spotify said who it is."""
+    SECRET_READABLE = "secret_readable"  # noqa: S105
+    """The vault opens all of the account's tokens (again)."""
+    INCIDENT_OVER = "incident_over"
+    """The mass refusal that the account was in has ended, and not by a confirmation."""
     TRANSIENT_FAILURE = "transient_failure"
     """A call failed in all its attempts for a reason that may pass."""
     TOKEN_FAILURE = "token_failure"  # noqa: S105
@@ -43,6 +47,10 @@ class Outcome(StrEnum):
     PREMIUM_LAPSED = "premium_lapsed"
     SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105
     """The vault can't open the account's tokens."""
+    INCIDENT = "incident"
+    """Its consent was refused together with many of the same app's: that is taken for Spotify's mistake."""
+    DISCONNECTED = "disconnected"
+    """A person ended it: tokens and personal data are deleted."""
 
 
 _DEGRADES_AFTER = {Outcome.TRANSIENT_FAILURE: 3, Outcome.TOKEN_FAILURE: 1, Outcome.TOKEN_REFUSED: 1}
@@ -58,9 +66,22 @@ _HEALED_BY: Mapping[Outcome, frozenset[Outcome]] = {
     Outcome.SCOPE_MISSING: frozenset(),
     Outcome.NOT_REGISTERED: frozenset({Outcome.SUCCESS}),
     Outcome.PREMIUM_LAPSED: frozenset({Outcome.SUCCESS}),
-    Outcome.SECRET_UNREADABLE: frozenset({Outcome.SUCCESS, Outcome.TOKEN_GRANTED}),
+    Outcome.SECRET_UNREADABLE: frozenset({Outcome.SUCCESS, Outcome.TOKEN_GRANTED, Outcome.SECRET_READABLE}),
+    # Calls with tokens from before go on working: that is no sign that the accounts service is well again.
+    Outcome.INCIDENT: frozenset({Outcome.TOKEN_GRANTED, Outcome.INCIDENT_OVER}),
+    Outcome.DISCONNECTED: frozenset(),
 }
-_GOOD = frozenset({Outcome.SUCCESS, Outcome.TOKEN_GRANTED, Outcome.REAUTHORIZED})
+_GOOD = frozenset(
+    {
+        Outcome.SUCCESS,
+        Outcome.TOKEN_GRANTED,
+        Outcome.REAUTHORIZED,
+        Outcome.SECRET_READABLE,
+        Outcome.INCIDENT_OVER,
+    }
+)
+_SPECIFIC = frozenset({Outcome.SECRET_READABLE, Outcome.INCIDENT_OVER})
+"""These end one reason, and say nothing where there is another or none."""
 
 _FIRST_PROBE = timedelta(hours=1)
 _LAST_PROBE = timedelta(hours=24)
@@ -80,6 +101,10 @@ ADVICE: Mapping[Outcome, str] = {
     "again by itself.",
     Outcome.SECRET_UNREADABLE: "Its stored tokens can't be opened. Put the missing key back into "
     "SPOTIFY_PIPELINES_VAULT_KEYS, or connect the account again.",
+    Outcome.INCIDENT: "Spotify refused the consents of many accounts of its app at once, which is taken for "
+    "Spotify's mistake: it is asked again now and then, one account at a time. 'spotify-pipelines apps incident' "
+    "shows it; --confirm says that the consents are really gone.",
+    Outcome.DISCONNECTED: "It was disconnected; its tokens and personal data are deleted.",
 }
 """What each reason means for a person, and what to do."""
 
@@ -127,8 +152,12 @@ def after(health: Health, outcome: Outcome, now: datetime) -> Health:
     >>> after(healthy(noon), Outcome.AUTHORIZATION_LOST, noon).state.value
     'quarantined'
     """
+    if health.reason is Outcome.DISCONNECTED:
+        return health
     if outcome in _GOOD:
         return _after_good(health, outcome, now)
+    if outcome is Outcome.INCIDENT:
+        return _in_incident(health, now)
     if outcome in _DEGRADES_AFTER:
         return _after_transient(health, outcome, now)
     return _quarantined(health, outcome, now)
@@ -137,10 +166,21 @@ def after(health: Health, outcome: Outcome, now: datetime) -> Health:
 def _after_good(health: Health, outcome: Outcome, now: datetime) -> Health:
     if outcome is not Outcome.REAUTHORIZED and health.reason and outcome not in _HEALED_BY[health.reason]:
         return health
+    if outcome in _SPECIFIC and health.reason is None:
+        return health
     return Health(HealthState.OK, None, health.since if health.state is HealthState.OK else now)
 
 
+def _in_incident(health: Health, now: datetime) -> Health:
+    """Degraded, not quarantined: what its living token can do goes on."""
+    if health.reason is Outcome.INCIDENT:
+        return health
+    return Health(HealthState.DEGRADED, Outcome.INCIDENT, now, failures=1)
+
+
 def _after_transient(health: Health, outcome: Outcome, now: datetime) -> Health:
+    if health.reason is Outcome.INCIDENT:
+        return health  # only its end, or a token, says that it is over
     if health.state is HealthState.QUARANTINED:
         return _next_probe(replace(health, failures=health.failures + 1), now)
     failures = health.failures + 1

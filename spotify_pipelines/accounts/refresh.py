@@ -13,6 +13,7 @@ import structlog
 
 from spotify_pipelines.accounts.credentials import DatabaseCredentials
 from spotify_pipelines.accounts.registry import AccountStanding, account_standings
+from spotify_pipelines.accounts.token_store import SETTLE
 from spotify_pipelines.report import Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog, Service
 from spotify_pipelines.spotify.errors import SpotifyError, is_transient
@@ -47,7 +48,8 @@ async def refresh_tokens(
 ) -> Report:
     """Refresh the tokens that expire ``within`` the next minutes; one account's failure never stops another.
 
-    Quarantined accounts are left alone until their probe is due.
+    Quarantined accounts are left alone until their probe is due, those in an incident of their app until it is
+    their turn to find out whether it is over, and those whose last refresh has had no answer for a minute.
 
     Args:
         now: the clock.
@@ -65,7 +67,13 @@ async def refresh_tokens(
         due = [
             account.id
             for account in queries.expiring_accounts(
-                session, before=before, now=now(), account_ids=account_ids, force=force, limit=limit
+                session,
+                before=before,
+                now=now(),
+                sent_before=now() - SETTLE,
+                account_ids=account_ids,
+                force=force,
+                limit=limit,
             )
         ]
     report = Report(what="tokens", requested=len(due))
@@ -76,7 +84,7 @@ async def refresh_tokens(
             await _renew_all(credentials, due, report, until=before, force=force, run_id=run_id)
     report.calls = mine.total
     report.counts["token_calls"] = mine.total_of(Service.ACCOUNTS)
-    report.counts["token_calls_minimum"] = _store_calls(database, mine, report, run_id=run_id)
+    report.counts["token_calls_minimum"] = _store_calls(database, mine, run_id=run_id)
     with database.transaction() as session:
         standings = account_standings(session, now(), due) if due else []
     report.rows = [_row(standing) for standing in sorted(standings, key=_worst_first)]
@@ -84,18 +92,27 @@ async def refresh_tokens(
     return report
 
 
-def _store_calls(database: Database, calls: CallLog, report: Report, *, run_id: str) -> int:
+def _store_calls(database: Database, calls: CallLog, *, run_id: str) -> int:
     """Write the log to ``api_calls``; answers the fewest calls that could have done it."""
     rows = calls.rows()
-    asked = [row for row in rows if row["service"] == Service.ACCOUNTS]
-    minimum: dict[CallTarget, int] = {}
-    if asked:
-        # What failed without any call (another process holds the account, a key is missing) needed none.
-        least = min(report.changed + len(report.failed), calls.total_of(Service.ACCOUNTS))
-        minimum[None, None, stored_endpoint(Service.ACCOUNTS, str(asked[0]["endpoint"]))] = least
+    # One for each account that was asked for: what failed without any call (another process holds the account, a
+    # key is missing) needed none.
+    minimum: dict[CallTarget, int] = {
+        (
+            _id(row["app_id"]),
+            _id(row["account_id"]),
+            stored_endpoint(Service.ACCOUNTS, str(row["endpoint"])),
+        ): 1
+        for row in rows
+        if row["service"] == Service.ACCOUNTS
+    }
     with database.transaction() as session:
         record_calls(session, run_id=run_id, use_case="refresh_tokens", rows=rows, minimum=minimum)
     return sum(minimum.values())
+
+
+def _id(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 async def _renew_all(

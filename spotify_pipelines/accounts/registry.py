@@ -210,6 +210,7 @@ def save_account(
     account.spotify_account_id = profile.account_id or account.spotify_account_id
     account.display_name = profile.display_name
     account.authorized_at, account.consent_ends_at = now, consent_ends(now)
+    account.refresh_sent_at = None  # that was about the old refresh token
     store_tokens(vault, account, grant, now)
     event = "connected" if is_new else "reauthorized"
     session.add(AccountEvent(account_id=account.id, at=now, event=event, run_id=run_id))

@@ -12,6 +12,7 @@ import structlog
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
+from spotify_pipelines.accounts import incidents
 from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome
 from spotify_pipelines.accounts.registry import (
     ACCESS_TOKEN,
@@ -26,7 +27,13 @@ from spotify_pipelines.accounts.registry import (
     store_tokens,
 )
 from spotify_pipelines.accounts.vault import Vault, VaultError
-from spotify_pipelines.spotify.errors import AuthorizationLost, LostReason, SpotifyError
+from spotify_pipelines.spotify.errors import (
+    Ambiguous,
+    AuthorizationLost,
+    LostReason,
+    SpotifyError,
+    Unavailable,
+)
 from spotify_pipelines.spotify.oauth import TokenGrant
 from spotify_pipelines.store import accounts as queries
 from spotify_pipelines.store import leases
@@ -34,7 +41,7 @@ from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.leases import Lease
 from spotify_pipelines.store.tables import Account, AccountEvent, SpotifyApp
 
-__all__ = ["TOKEN_GRANTS", "AppSecret", "StoredTokens", "TokenStore"]
+__all__ = ["SETTLE", "TOKEN_GRANTS", "AppSecret", "StoredTokens", "TokenStore"]
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +49,11 @@ TOKEN_GRANTS = "token_grants"  # noqa: S105 - the name of a capability
 """Capability of an app: the accounts service takes its client id and secret."""
 _CLAIM = timedelta(seconds=180)
 """Longer than the token endpoint is tried at most (two minutes and a last attempt)."""
+SETTLE = timedelta(seconds=60)
+"""How long a refresh without an answer may still be under way: two of one token at once can end the session."""
+_ANSWER_WAS_LOST = (
+    "The answer to an earlier refresh was lost, and with it, it seems, the refresh token in it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,6 @@ class StoredTokens:
     """An account's tokens in clear, for as long as they are needed."""
 
     app_id: int
-    app: AppSecret
     access_token: SecretStr | None
     refresh_token: SecretStr
     expires_at: datetime | None
@@ -95,11 +106,12 @@ class TokenStore:
             account = load_account(session, account_id)
             health = health_of(account)
             lost = health.state is HealthState.QUARANTINED and health.reason is Outcome.AUTHORIZATION_LOST
+            if health.reason is Outcome.DISCONNECTED:
+                raise _lost(account, ADVICE[Outcome.DISCONNECTED], LostReason.NO_CREDENTIALS)
             if lost and not health.probe_due(self._clock()):
                 raise _lost(account, ADVICE[Outcome.AUTHORIZATION_LOST], LostReason.CONSENT_GONE)
-            app = self._open_app(load_app(session, account.app_id))
             try:
-                return self._open_account(account, app, doubtful=lost)
+                return self._open_account(account, doubtful=lost)
             except VaultError as error:
                 unreadable = _lost(account, str(error), LostReason.NO_CREDENTIALS)
                 self._quarantine_unreadable(session, account, health, str(error), run_id)
@@ -115,6 +127,37 @@ class TokenStore:
         with self._database.transaction() as session:
             leases.release(session, claim)
 
+    def begin_refresh(self, account_id: int, claim: Lease, *, force: bool) -> bool:
+        """Commit, before the call, that the refresh token is about to be used.
+
+        Args:
+            force: also while an incident of the app lets other accounts go first.
+
+        Returns:
+            Whether the answer to an earlier refresh was lost, and with it perhaps a newer refresh token.
+
+        Raises:
+            Unavailable: the token is to be left alone for a while: after a lost answer until that call must have
+                ended, in an incident until it is this account's turn.
+            LeaseLost: somebody took over.
+        """
+        now = self._clock()
+        with self._database.transaction() as session:
+            leases.guard(session, claim)
+            account = load_account(session, account_id)
+            sent = account.refresh_sent_at
+            if sent is not None and now < sent + SETTLE:
+                raise _not_yet(
+                    account, f"the answer to the refresh of {sent:%H:%M:%S} UTC was lost", sent + SETTLE
+                )
+            until = None if force else incidents.not_before(session, account, now)
+            if until is not None:
+                raise _not_yet(
+                    account, "Spotify refused the consents of many accounts of its app at once", until
+                )
+            account.refresh_sent_at = now
+            return sent is not None
+
     def replace(
         self, account_id: int, claim: Lease, grant: TokenGrant, *, asked_at: datetime, run_id: str | None
     ) -> None:
@@ -125,7 +168,9 @@ class TokenStore:
         """
         with self._database.transaction() as session:
             leases.guard(session, claim)
+            incidents.consent_granted(session, load_account(session, account_id), self._clock(), run_id)
             account = load_account(session, account_id, lock=True)
+            account.refresh_sent_at = None
             store_tokens(self._vault, account, grant, asked_at)
             session.add(
                 AccountEvent(
@@ -146,12 +191,21 @@ class TokenStore:
         )
 
     def refresh_failed(
-        self, account_id: int, claim: Lease, error: SpotifyError, run_id: str | None
+        self,
+        account_id: int,
+        claim: Lease,
+        error: SpotifyError,
+        run_id: str | None,
+        *,
+        answer_was_lost: bool = False,
     ) -> SpotifyError:
         """Take down that a refresh failed, and answer the error to raise.
 
-        A refused consent quarantines the account; a refused app is marked and the account left as it is;
-        anything else only degrades.
+        A refused consent quarantines the account, unless so many are refused that it is an incident of the app; a
+        refused app is marked and the account left as it is; anything else only degrades.
+
+        Args:
+            answer_was_lost: that of an earlier refresh, which explains a refusal.
 
         Raises:
             LeaseLost: somebody took over; what they find out counts.
@@ -159,16 +213,21 @@ class TokenStore:
         with self._database.transaction() as session:
             leases.guard(session, claim)
             account = load_account(session, account_id)
+            if not isinstance(error, Ambiguous):
+                account.refresh_sent_at = None  # this answer, or that none was possible, is certain
+                session.flush()
             if not isinstance(error, AuthorizationLost):
-                outcome, told = Outcome.TOKEN_FAILURE, error
-            elif error.reason is LostReason.APP_REFUSED:
+                incidents.refresh_failed(session, account, self._clock())
+                record_health(session, account_id, Outcome.TOKEN_FAILURE, self._clock(), run_id)
+                return error
+            if error.reason is LostReason.APP_REFUSED:
                 self._mark_app(session, account.app_id, str(error))
                 return _app_lost(load_app(session, account.app_id))
-            else:
-                outcome = Outcome.AUTHORIZATION_LOST
-                told = _lost(account, ADVICE[outcome], LostReason.CONSENT_GONE)
-            record_health(session, account_id, outcome, self._clock(), run_id)
-        return told
+            detail = f"{_ANSWER_WAS_LOST} {ADVICE[Outcome.AUTHORIZATION_LOST]}" if answer_was_lost else None
+            outcome = incidents.consent_refused(session, account, self._clock(), run_id, detail=detail)
+            if outcome is Outcome.INCIDENT:
+                return _lost(account, ADVICE[outcome], LostReason.CONSENT_GONE)
+            return _lost(account, detail or ADVICE[outcome], LostReason.CONSENT_GONE)
 
     def app_granted(self, app_id: int) -> None:
         """The accounts service took the app's secret: forget that it was once refused."""
@@ -203,7 +262,7 @@ class TokenStore:
             ) from None
         return AppSecret(app.client_id, SecretStr(secret))
 
-    def _open_account(self, account: Account, app: AppSecret, *, doubtful: bool) -> StoredTokens:
+    def _open_account(self, account: Account, *, doubtful: bool) -> StoredTokens:
         owner = account_owner(account.id)
         if account.refresh_token is None:
             raise VaultError("No refresh token is stored: the account is to be connected again.")
@@ -212,7 +271,6 @@ class TokenStore:
         )
         return StoredTokens(
             app_id=account.app_id,
-            app=app,
             access_token=SecretStr(access) if access else None,
             refresh_token=SecretStr(
                 self._vault.open(account.refresh_token, owner=owner, purpose=REFRESH_TOKEN)
@@ -230,6 +288,16 @@ class TokenStore:
             record_health(
                 session, account.id, Outcome.SECRET_UNREADABLE, self._clock(), run_id, detail=detail
             )
+
+
+def _not_yet(account: Account, why: str, until: datetime) -> Unavailable:
+    return Unavailable(
+        f"The token of the account '{account.name}' is not refreshed before {until:%Y-%m-%d %H:%M:%S} UTC: {why}. "
+        "It is tried again by itself.",
+        endpoint="POST /api/token",
+        account_id=account.id,
+        app_id=account.app_id,
+    )
 
 
 def _lost(account: Account, advice: str, reason: LostReason) -> AuthorizationLost:

@@ -35,6 +35,18 @@ SCOPES = ("playlist-modify-public", "playlist-modify-private", "playlist-read-pr
 TOKEN_CALLS_PER_30S = 100
 """The token endpoint's own limit is not published; this serves a thousand accounts in five minutes."""
 
+_ENDPOINT = "POST /api/token"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Whom tokens are asked for: the app as the accounts service knows it, and as we do, for the books."""
+
+    client_id: str
+    client_secret: SecretStr | None
+    app_id: int | None = None
+    account_id: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
@@ -97,19 +109,34 @@ class TokenEndpoint:
             finally:
                 await own.aclose()
 
-    async def client_credentials(self, client_id: str, client_secret: SecretStr) -> TokenGrant:
+    async def client_credentials(
+        self, client_id: str, client_secret: SecretStr, *, app_id: int | None = None
+    ) -> TokenGrant:
         """A token of the app itself, for catalogue reads; it can't write playlists."""
-        return await self._grant(client_id, client_secret, {"grant_type": "client_credentials"})
+        form = {"grant_type": "client_credentials"}
+        return await self._grant(_Asker(client_id, client_secret, app_id), form)
 
     async def refresh(
-        self, client_id: str, client_secret: SecretStr | None, refresh_token: SecretStr
+        self,
+        client_id: str,
+        client_secret: SecretStr | None,
+        refresh_token: SecretStr,
+        *,
+        app_id: int | None = None,
+        account_id: int | None = None,
     ) -> TokenGrant:
         """A new access token, and perhaps a new refresh token (keep the old one where None).
 
-        One at a time per account: two at once can end the session. That is the caller's lock to hold.
+        One at a time per account: two at once can end the session. That is the caller's lock to hold. For the same
+        reason it is not sent again after an answer that says nothing: the first one may still be under way, or
+        have replaced the token.
+
+        Raises:
+            Ambiguous: the token may be used up; wait until the first attempt must have ended.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.get_secret_value()}
-        return await self._grant(client_id, client_secret, form)
+        asker = _Asker(client_id, client_secret, app_id, account_id)
+        return await self._grant(asker, form, repeatable=False)
 
     async def exchange_code(
         self,
@@ -119,6 +146,7 @@ class TokenEndpoint:
         code: str,
         redirect_uri: str,
         code_verifier: SecretStr,
+        app_id: int | None = None,
     ) -> TokenGrant:
         """The first tokens of an account, for the code that came back from the consent page.
 
@@ -131,10 +159,7 @@ class TokenEndpoint:
             "redirect_uri": redirect_uri,
             "code_verifier": code_verifier.get_secret_value(),
         }
-        try:
-            return await self._grant(client_id, client_secret, form, repeatable=False)
-        except MalformedAnswer as error:
-            raise ambiguous(error) from None
+        return await self._grant(_Asker(client_id, client_secret, app_id), form, repeatable=False)
 
     def authorize_url(
         self,
@@ -167,32 +192,33 @@ class TokenEndpoint:
         )
 
     async def _grant(
-        self,
-        client_id: str,
-        client_secret: SecretStr | None,
-        form: Mapping[str, str],
-        *,
-        repeatable: bool = True,
+        self, asker: "_Asker", form: Mapping[str, str], *, repeatable: bool = True
     ) -> TokenGrant:
         # A public client (PKCE) has no secret and names itself in the form.
-        whole = form if client_secret is not None else {**form, "client_id": client_id}
-        request = Request("POST /api/token", "/api/token", form=whole, repeatable=repeatable)
-        answer = await self._caller.call(self._route(client_id, client_secret), request)
-        return _read_grant(answer, Where(request.endpoint, status=answer.status))
+        whole = form if asker.client_secret is not None else {**form, "client_id": asker.client_id}
+        request = Request(_ENDPOINT, "/api/token", form=whole, repeatable=repeatable)
+        answer = await self._caller.call(self._route(asker), request)
+        where = Where(_ENDPOINT, asker.app_id, asker.account_id, status=answer.status)
+        try:
+            return _read_grant(answer, where)
+        except MalformedAnswer as error:
+            if repeatable:
+                raise
+            raise ambiguous(error) from None
 
-    def _route(self, client_id: str, client_secret: SecretStr | None) -> Route:
+    def _route(self, asker: "_Asker") -> Route:
         async def authorize(refused: str | None) -> tuple[dict[str, str], str | None]:
-            if client_secret is None:
+            if asker.client_secret is None:
                 return {}, None
-            pair = f"{client_id}:{client_secret.get_secret_value()}".encode()
+            pair = f"{asker.client_id}:{asker.client_secret.get_secret_value()}".encode()
             return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}, None
 
         return Route(
             service=Service.ACCOUNTS,
             base_url=self._base_url,
-            app_id=None,
-            account_id=None,
-            turn=lambda: Turn(f"accounts-{client_id}", TOKEN_CALLS_PER_30S),
+            app_id=asker.app_id,
+            account_id=asker.account_id,
+            turn=lambda: Turn(f"accounts-{asker.client_id}", TOKEN_CALLS_PER_30S),
             authorize=authorize,
             check_cooldown=lambda where: None,
             on_quota=lambda error: None,

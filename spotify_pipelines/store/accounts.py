@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, cast, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, cast, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
-from spotify_pipelines.store.tables import Account, LearnedLimit, SpotifyApp
+from spotify_pipelines.store.tables import Account, ConsentIncident, LearnedLimit, SpotifyApp
 
 __all__ = [
     "accounts",
@@ -25,6 +25,7 @@ __all__ = [
     "learned_limit",
     "learned_limits",
     "name_is_taken",
+    "not_held_back",
     "put_capability",
     "put_learned_limit",
 ]
@@ -41,8 +42,9 @@ def app_named(session: Session, name: str) -> SpotifyApp | None:
 
 
 def accounts(session: Session, account_ids: Sequence[int] = ()) -> Sequence[Account]:
-    """These accounts, or all, by name."""
-    return session.scalars(select(Account).where(_among(account_ids)).order_by(Account.name)).all()
+    """These accounts, or all, by name; those that were disconnected are gone."""
+    connected = Account.disconnected_at.is_(None)
+    return session.scalars(select(Account).where(connected, _among(account_ids)).order_by(Account.name)).all()
 
 
 def app_ids_by_account(session: Session) -> dict[int, int]:
@@ -52,7 +54,8 @@ def app_ids_by_account(session: Session) -> dict[int, int]:
 
 def accounts_per_app(session: Session) -> dict[int, int]:
     """How many accounts are connected through each app that has any."""
-    counted = select(Account.app_id, func.count()).group_by(Account.app_id)
+    connected = Account.disconnected_at.is_(None)
+    counted = select(Account.app_id, func.count()).where(connected).group_by(Account.app_id)
     return dict(session.execute(counted).tuples().all())
 
 
@@ -79,26 +82,41 @@ def expiring_accounts(
     *,
     before: datetime,
     now: datetime,
+    sent_before: datetime,
     account_ids: Sequence[int] = (),
     force: bool = False,
     limit: int | None = None,
 ) -> Sequence[Account]:
     """Accounts whose access token expires up to ``before``, soonest first; with ``force``, whenever it does.
 
-    Quarantined ones only once their probe is due (with ``force``, too).
+    Quarantined ones only once their probe is due, of those in an incident the one whose turn it is (with ``force``,
+    all of them), and none whose last refresh was sent after ``sent_before`` and has had no answer.
     """
     expiring = or_(Account.expires_at.is_(None), Account.expires_at <= before)
-    in_use = or_(Account.health != "quarantined", Account.next_probe_at <= now)
+    in_use = or_(not_held_back(now), and_(Account.health == "quarantined", Account.next_probe_at <= now))
     return session.scalars(
         select(Account)
         .where(
             Account.refresh_token.is_not(None),
+            or_(Account.refresh_sent_at.is_(None), Account.refresh_sent_at <= sent_before),
             _among(account_ids),
             true() if force else and_(expiring, in_use),
         )
         .order_by(Account.expires_at.asc().nulls_first(), Account.id)
         .limit(limit)
     ).all()
+
+
+def not_held_back(now: datetime) -> ColumnElement[bool]:
+    """Neither quarantined, nor in an incident in which it is another one's turn."""
+    members, place = ConsentIncident.account_ids, ConsentIncident.probes
+    prober = func.coalesce(members[place % func.nullif(func.cardinality(members), 0) + 1], 0)
+    its_turn = exists().where(
+        ConsentIncident.ended_at.is_(None), ConsentIncident.next_probe_at <= now, prober == Account.id
+    )
+    return and_(
+        Account.health != "quarantined", or_(Account.health_reason.is_distinct_from("incident"), its_turn)
+    )
 
 
 def put_capability(session: Session, app_id: int, capability: str, finding: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from spotify_pipelines.store.accounts import not_held_back
 from spotify_pipelines.store.calls import calls_today, midnight
 from spotify_pipelines.store.tables import Account, AlbumSource, Playlist, SpotifyApp, Track
 
@@ -79,7 +80,7 @@ def tokens_due(session: Session, now: datetime, within: timedelta) -> Due:
         session,
         Account.expires_at,
         and_(
-            Account.health != "quarantined",
+            not_held_back(now),
             Account.refresh_token.is_not(None),
             Account.expires_at <= now + within,
         ),

@@ -34,6 +34,7 @@ __all__ = [
     "ApiCalls",
     "Artist",
     "Base",
+    "ConsentIncident",
     "Cooldown",
     "Installation",
     "JobRun",
@@ -185,6 +186,9 @@ class Account(Base):
     access_token: Mapped[bytes | None] = mapped_column(LargeBinary, comment="encrypted")
     refresh_token: Mapped[bytes | None] = mapped_column(LargeBinary, comment="encrypted")
     expires_at: Mapped[Time | None]
+    refresh_sent_at: Mapped[Time | None] = mapped_column(
+        comment="committed before the call; null: no refresh is without an answer"
+    )
     authorized_at: Mapped[Time | None]
     consent_ends_at: Mapped[Time | None]
     scopes: Mapped[Strings]
@@ -195,6 +199,28 @@ class Account(Base):
     next_probe_at: Mapped[Time | None]
     max_playlists: Mapped[int | None]
     created_at: Mapped[Created]
+    disconnected_at: Mapped[Time | None] = mapped_column(
+        comment="only the row is left, for its playlists' past"
+    )
+
+
+class ConsentIncident(Base):
+    """Consents of one app that Spotify refused in a mass: taken for its mistake until shown otherwise."""
+
+    __tablename__ = "consent_incidents"
+    __table_args__ = (
+        _one_of("ending", "confirmed", "released", "recovered"),
+        Index("uq_consent_incidents_open", "app_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[Key]
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"))
+    began_at: Mapped[Time]
+    account_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    probes: Mapped[Zero] = mapped_column(comment="refreshes that were tried meanwhile, in turn")
+    next_probe_at: Mapped[Time]
+    ended_at: Mapped[Time | None]
+    ending: Mapped[str | None]
 
 
 class AccountEvent(Base):

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from spotify_pipelines.accounts.registry import load_app
+from spotify_pipelines.accounts.token_store import SETTLE
 from spotify_pipelines.accounts.vault import Vault, new_key
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.errors import (
@@ -194,7 +195,8 @@ async def test_a_server_in_trouble_degrades_and_never_quarantines(
     row = office.account(anna)
     assert (row.health, row.health_reason, row.failures) == ("degraded", "token_failure", 1)
     office.simulator.control.remove_fault(fault)
-    await credentials.account_token(anna)
+    office.advance(SETTLE)
+    await office.credentials().account_token(anna)
     assert office.account(anna).health == "ok"
 
 
@@ -301,6 +303,7 @@ async def test_who_was_overtaken_writes_nothing_and_uses_what_the_other_stored(o
     await office.token_request_arrived("anna")
     with office.database.transaction() as session:  # as if its lease had run out long ago
         session.execute(update(Lease).values(expires_at=office.now() - 24 * HOUR))
+    office.advance(SETTLE)
     winner = await office.credentials().account_token(anna)
     assert await frozen == winner == office.secrets(anna)[0]
 

@@ -23,6 +23,7 @@ HOUR = timedelta(hours=1)
 OK, DEGRADED, QUARANTINED = HealthState
 LOST, SCOPE, PREMIUM = Outcome.AUTHORIZATION_LOST, Outcome.SCOPE_MISSING, Outcome.PREMIUM_LAPSED
 FAILURE, NO_TOKEN, REFUSED = Outcome.TRANSIENT_FAILURE, Outcome.TOKEN_FAILURE, Outcome.TOKEN_REFUSED
+INCIDENT, GONE = Outcome.INCIDENT, Outcome.DISCONNECTED
 SUCCESS, GRANTED, AGAIN = Outcome.SUCCESS, Outcome.TOKEN_GRANTED, Outcome.REAUTHORIZED
 
 
@@ -74,6 +75,23 @@ def after_all(*outcomes: Outcome) -> Health:
         ((LOST, AGAIN), OK, None),
         ((Outcome.SECRET_UNREADABLE, GRANTED), OK, None),
         ((Outcome.SECRET_UNREADABLE, SUCCESS), OK, None),
+        ((Outcome.SECRET_UNREADABLE, Outcome.SECRET_READABLE), OK, None),
+        # what ends one reason says nothing about another, or about none
+        ((LOST, Outcome.SECRET_READABLE), QUARANTINED, LOST),
+        ((FAILURE, Outcome.SECRET_READABLE), OK, FAILURE),
+        ((Outcome.SECRET_READABLE,), OK, None),
+        ((NO_TOKEN, Outcome.INCIDENT_OVER), DEGRADED, NO_TOKEN),
+        # an incident takes an account out of quarantine; only a token or its end heal it
+        ((LOST, INCIDENT), DEGRADED, INCIDENT),
+        ((INCIDENT, SUCCESS), DEGRADED, INCIDENT),
+        ((INCIDENT, FAILURE, NO_TOKEN, REFUSED), DEGRADED, INCIDENT),
+        ((INCIDENT, GRANTED), OK, None),
+        ((INCIDENT, AGAIN), OK, None),
+        ((LOST, INCIDENT, Outcome.INCIDENT_OVER), OK, None),
+        ((LOST, INCIDENT, LOST), QUARANTINED, LOST),
+        ((INCIDENT, PREMIUM, Outcome.INCIDENT_OVER), QUARANTINED, PREMIUM),
+        # who was disconnected is gone for good
+        ((GONE, SUCCESS, GRANTED, FAILURE, LOST, INCIDENT, AGAIN), QUARANTINED, GONE),
     ],
 )
 def test_health_after_a_sequence_of_outcomes(
@@ -110,10 +128,11 @@ def test_a_missing_scope_is_never_probed_for_only_a_person_brings_it() -> None:
 
 
 def test_every_reason_has_advice_for_a_person() -> None:
-    assert set(ADVICE) == set(Outcome) - {SUCCESS, GRANTED, AGAIN}
+    good = {SUCCESS, GRANTED, AGAIN, Outcome.SECRET_READABLE, Outcome.INCIDENT_OVER}
+    assert set(ADVICE) == set(Outcome) - good
 
 
-@given(st.lists(st.sampled_from(Outcome), max_size=30))
+@given(st.lists(st.sampled_from([each for each in Outcome if each is not GONE]), max_size=30))
 def test_only_terminal_outcomes_quarantine_and_a_new_consent_always_heals(outcomes: list[Outcome]) -> None:
     health = after_all(*outcomes)
     terminal = {LOST, SCOPE, PREMIUM, Outcome.NOT_REGISTERED, Outcome.SECRET_UNREADABLE}

@@ -61,17 +61,20 @@ async def test_a_second_run_right_after_finds_nothing_due(office: Office) -> Non
     assert len(office.token_requests()) == 2
 
 
-async def test_calls_to_the_token_endpoint_are_stored_beside_their_minimum(office: Office) -> None:
-    office.connect("anna", "ben")
+async def test_calls_to_the_token_endpoint_are_stored_by_app_and_account_beside_their_minimum(
+    office: Office,
+) -> None:
+    anna, ben = office.connect("anna", "ben")
     office.advance(HOUR)
     report = await refresh(office)
     assert (report.counts["token_calls"], report.counts["token_calls_minimum"]) == (2, 2)
     assert (report.calls, report.minimum_calls) == (0, 0), "none of them is the Web API's"
     with office.database.transaction() as session:
         rows = session.scalars(select(ApiCalls).where(ApiCalls.use_case == "refresh_tokens")).all()
-        assert [(row.run_id, row.endpoint, row.calls, row.ok, row.minimum) for row in rows] == [
-            ("run-1", "accounts: POST /api/token", 2, 2, 2)
-        ]
+        assert {
+            (row.app_id, row.account_id, row.endpoint, row.calls, row.ok, row.minimum) for row in rows
+        } == {(office.app_id, account, "accounts: POST /api/token", 1, 1, 1) for account in (anna, ben)}
+        assert {row.run_id for row in rows} == {"run-1"}
     assert (await refresh(office)).counts["token_calls_minimum"] == 0
 
 
