@@ -9,17 +9,28 @@ An exported variable wins over the file here, while Dagster's own command line l
 """
 
 import json
+import os
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from spotify_pipelines.errors import ExplainedError
 
-__all__ = ["ENDPOINT_FAMILIES", "Settings", "SettingsError", "World", "find_root", "load_settings"]
+__all__ = [
+    "ENDPOINT_FAMILIES",
+    "Settings",
+    "SettingsError",
+    "World",
+    "find_root",
+    "load_settings",
+    "secrets_dir",
+]
 
 
 class SettingsError(ExplainedError, ValueError):
@@ -71,7 +82,11 @@ class Settings(BaseSettings):
     reccobeats_url: str | None = None
 
     vault_keys: Annotated[list[SecretStr], NoDecode] = Field(
-        default_factory=list, description="Fernet keys, comma separated; the first encrypts, all decrypt"
+        default_factory=list,
+        description="Fernet keys, separated by commas or line breaks; the first encrypts, all decrypt",
+    )
+    vault_keys_file: Path | None = Field(
+        None, description="A file that holds the keys, in place of SPOTIFY_PIPELINES_VAULT_KEYS"
     )
 
     app_calls_per_30s: int | None = Field(
@@ -114,12 +129,28 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_from_file(cls, values: Any) -> Any:
+        file = values.get("vault_keys_file") if isinstance(values, dict) else None
+        if not file:
+            return values
+        if values.get("vault_keys"):
+            raise ValueError(
+                "SPOTIFY_PIPELINES_VAULT_KEYS and SPOTIFY_PIPELINES_VAULT_KEYS_FILE are both set: which holds the "
+                "keys? Move them all into one (where 'spotify-pipelines up' wrote the first into .env, run it again)."
+            )
+        try:
+            return {**values, "vault_keys": Path(file).read_text(encoding="ascii")}
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it holds other signs than those of keys"
+            raise ValueError(f"SPOTIFY_PIPELINES_VAULT_KEYS_FILE ({file}) can't be read: {why}.") from None
+
     @field_validator("vault_keys", "feature_sources", mode="before")
     @classmethod
-    def _split_commas(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+    def _split(cls, value: object) -> object:
+        parts = re.split(r"[,\n]", value) if isinstance(value, str) else None
+        return value if parts is None else [part.strip() for part in parts if part.strip()]
 
     @field_validator("family_calls_per_30s", mode="before")
     @classmethod
@@ -237,14 +268,28 @@ def _require(value: SecretStr | None, variable: str, shape: str) -> str:
     return value.get_secret_value()
 
 
+def secrets_dir(dotenv: Path) -> str | None:
+    """The folder of secrets, if one is named; outside of ``Settings``, which has to know it before it is made."""
+    name = "SPOTIFY_PIPELINES_SECRETS_DIR"
+    folder = os.environ.get(name) or dotenv_values(dotenv).get(name)
+    if folder and not Path(folder).is_dir():
+        raise SettingsError(f"{name} names {folder}, which is no folder. Correct it, or unset it.")
+    return folder or None
+
+
 def load_settings(root: Path | None = None) -> Settings:
-    """Read settings from the environment and from ``<root>/.env``.
+    """Read settings from the environment, from ``<root>/.env`` and from ``SPOTIFY_PIPELINES_SECRETS_DIR``.
+
+    The last is a folder with a file for each secret, named as the variable in small letters
+    (``spotify_pipelines_vault_keys``), as container platforms mount them. Where several say a thing, they count in
+    this order.
 
     Raises:
         SettingsError: a value is out of range or contradicts another; one line per variable, values hidden.
     """
+    dotenv = (root or find_root()) / ".env"
     try:
-        return Settings(_env_file=(root or find_root()) / ".env")
+        return Settings(_env_file=dotenv, _secrets_dir=secrets_dir(dotenv))
     except ValidationError as error:
         lines = [
             f"SPOTIFY_PIPELINES_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"

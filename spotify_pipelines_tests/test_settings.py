@@ -85,3 +85,40 @@ def test_families_of_endpoints_get_their_limits_as_json(read: Path) -> None:
 def test_a_familys_limit_that_makes_no_sense_is_refused(read: Path, value: str, says: str) -> None:
     with pytest.raises(SettingsError, match=f"SPOTIFY_PIPELINES_FAMILY_CALLS_PER_30S.*{says}"):
         settings(read, family_calls_per_30s=value)
+
+
+def keys(found: Settings) -> list[str]:
+    return [key.get_secret_value() for key in found.vault_keys]
+
+
+def test_keys_come_from_a_variable_a_file_or_a_folder_of_secrets(
+    read: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keys(settings(read, vault_keys="new, old")) == ["new", "old"]
+    file = read / "keys"
+    file.write_text("new\nold\n")
+    assert keys(settings(read, vault_keys_file=str(file))) == ["new", "old"]
+
+    folder = read / "secrets"
+    folder.mkdir()
+    (folder / "spotify_pipelines_vault_keys").write_text("mounted,older\n")
+    (folder / "spotify_pipelines_redis_url").write_text("redis://:hush@cache:6379/0")
+    assert keys(settings(read, secrets_dir=str(folder))) == ["mounted", "older"]
+    assert keys(settings(read, secrets_dir=str(folder), vault_keys="mine")) == ["mine"]
+    monkeypatch.setenv("SPOTIFY_PIPELINES_SECRETS_DIR", str(folder))
+    assert settings(read).require_redis_url() == "redis://:hush@cache:6379/0"
+
+
+def test_where_keys_can_not_be_found_it_is_said_without_showing_any(read: Path) -> None:
+    file = read / "keys"
+    file.write_text("hush")
+    with pytest.raises(SettingsError, match="are both set") as both:
+        settings(read, vault_keys="hush", vault_keys_file=str(file))
+    with pytest.raises(SettingsError, match=r"nowhere.*No such file"):
+        settings(read, vault_keys_file=str(read / "nowhere"))
+    file.write_bytes(b"hush\xff")
+    with pytest.raises(SettingsError, match="other signs") as damaged:
+        settings(read, vault_keys_file=str(file))
+    with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_SECRETS_DIR names"):
+        settings(read, secrets_dir=str(read / "nowhere"))
+    assert "hush" not in str(both.value) + str(damaged.value)

@@ -148,13 +148,13 @@ def find_app(session: Session, name: str | None) -> SpotifyApp:
     raise RegistryError(f"There is no app '{name}'; there is {names}.")
 
 
-def load_app(session: Session, app_id: int) -> SpotifyApp:
-    """The app's row.
+def load_app(session: Session, app_id: int, *, lock: bool = False) -> SpotifyApp:
+    """The app's row; read anew and locked until the transaction's end if asked for.
 
     Raises:
         RegistryError: there is none.
     """
-    app = session.get(SpotifyApp, app_id)
+    app = session.get(SpotifyApp, app_id, with_for_update=lock or None, populate_existing=lock)
     if app is None:
         raise RegistryError(f"There is no app with the id {app_id}. 'spotify-pipelines apps list' shows all.")
     return app

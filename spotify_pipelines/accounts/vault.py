@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from spotify_pipelines.errors import ExplainedError
 
-__all__ = ["Vault", "VaultError", "key_id", "new_key"]
+__all__ = ["Vault", "VaultError", "key_id", "new_key", "sealed_with"]
 
 _VERSION = b"v1"
 _KEYS = "SPOTIFY_PIPELINES_VAULT_KEYS"
@@ -34,6 +34,13 @@ def new_key() -> str:
 def key_id(key: str) -> str:
     """Eight hexadecimal signs that name a key without giving it away; they stand in what it sealed."""
     return hashlib.sha256(b"spotify_pipelines vault key\0" + key.encode()).hexdigest()[:8]
+
+
+def sealed_with(token: bytes) -> str | None:
+    """The id of the key that a secret was sealed with; None where no vault has sealed it."""
+    version, _, rest = token.partition(b":")
+    name, _, sealed = rest.partition(b":")
+    return name.decode(errors="replace") if version == _VERSION and len(name) == 8 and sealed else None
 
 
 class Vault:
@@ -66,6 +73,19 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"Vault(keys={self._key_ids})"
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Names of the keys, in the order of the setting."""
+        return tuple(self._key_ids)
+
+    def require_key(self) -> None:
+        """Refuse to go on without any key.
+
+        Raises:
+            VaultError: none is configured.
+        """
+        self._keys("everything", "secrets")
 
     def seal(self, secret: str, *, owner: str, purpose: str) -> bytes:
         """Encrypt ``secret`` so that it opens for this ``owner`` and ``purpose`` only.
@@ -129,6 +149,6 @@ def _parse(token: bytes, owner: str, purpose: str) -> tuple[str, bytes]:
 
 def _how_to_make_one() -> str:
     return (
-        "Make one with: python -c 'from spotify_pipelines.accounts.vault import new_key; print(new_key())' "
-        "and keep it apart from the database: whoever has both has the accounts."
+        "'spotify-pipelines keys new' makes one (new_key() in spotify_pipelines.accounts.vault): "
+        "keep it apart from the database: whoever has both has the accounts."
     )

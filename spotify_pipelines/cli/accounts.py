@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import SecretStr
 
+from spotify_pipelines.cli.opening import open_database, open_vault
 from spotify_pipelines.cli.output import Exit, console, plain, print_json, print_table
 from spotify_pipelines.settings import Settings, load_settings
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from spotify_pipelines.accounts.connect import Desk
     from spotify_pipelines.accounts.registry import AccountStanding, AppStanding
-    from spotify_pipelines.accounts.vault import Vault
     from spotify_pipelines.spotify.oauth import AuthorizationRequest
     from spotify_pipelines.store.database import Database
 
@@ -102,10 +102,10 @@ def add_app(
         )
     secret = None if public else _ask_for_secret()
     settings = load_settings()
-    with closing(_open_database(settings)) as database, database.transaction() as session:
+    with closing(open_database(settings)) as database, database.transaction() as session:
         registry.add_app(
             session,
-            _vault(settings),
+            open_vault(settings),
             name=name,
             client_id=client_id,
             client_secret=secret,
@@ -124,7 +124,7 @@ def list_apps(as_json: _Json = False) -> None:
     from spotify_pipelines.accounts.registry import app_standings
 
     settings, now = load_settings(), datetime.now(UTC)
-    with closing(_open_database(settings)) as database, database.transaction() as session:
+    with closing(open_database(settings)) as database, database.transaction() as session:
         apps = app_standings(
             session,
             now,
@@ -180,7 +180,7 @@ def limit_app(
     if (calls_per_30s is None) != learn:
         raise typer.BadParameter("give either a number of calls in 30 seconds, or --learn.")
     settings = load_settings()
-    with closing(_open_database(settings)) as database, database.transaction() as session:
+    with closing(open_database(settings)) as database, database.transaction() as session:
         fix_limit(session, name, calls_per_30s)
     if calls_per_30s is not None:
         typer.echo(f"The app '{plain(name)}' makes at most {calls_per_30s} calls in 30 seconds.")
@@ -210,7 +210,7 @@ def probe_app(
     async def ask() -> dict[str, bool]:
         redis = connect_redis(settings.require_redis_url())
         try:
-            with closing(_open_database(settings)) as database:
+            with closing(open_database(settings)) as database:
                 with database.transaction() as session:
                     app_id = find_app(session, name).id
                 async with open_session(settings, database, redis) as spotify:
@@ -251,7 +251,7 @@ def connect(
     from spotify_pipelines.accounts.registry import find_app
 
     settings, redirect_uri = load_settings(), f"http://127.0.0.1:{port}/callback"
-    with closing(_open_database(settings)) as database:
+    with closing(open_database(settings)) as database:
         with database.transaction() as session:
             through = find_app(session, app)
         request = asyncio.run(_request(settings, database, through.client_id, redirect_uri))
@@ -341,7 +341,7 @@ def health(as_json: _Json = False) -> None:
 def _standings() -> "list[AccountStanding]":
     from spotify_pipelines.accounts.registry import account_standings
 
-    with closing(_open_database(load_settings())) as database, database.transaction() as session:
+    with closing(open_database(load_settings())) as database, database.transaction() as session:
         return account_standings(session, datetime.now(UTC))
 
 
@@ -409,18 +409,6 @@ async def _open_desk(settings: Settings, database: "Database") -> "AsyncIterator
             yield session.desk
     finally:
         await redis.aclose()
-
-
-def _open_database(settings: Settings) -> "Database":
-    from spotify_pipelines.store.database import Database
-
-    return Database.open(settings)
-
-
-def _vault(settings: Settings) -> "Vault":
-    from spotify_pipelines.accounts.vault import Vault
-
-    return Vault(key.get_secret_value() for key in settings.vault_keys)
 
 
 def _print_limits(apps: "Sequence[AppStanding]") -> None:

@@ -24,7 +24,7 @@ from spotify_pipelines.services.simulator import Simulator
 from spotify_pipelines.services.supervisor import LOOPBACK, Record, Service, ServiceStatus
 from spotify_pipelines.services.valkey import Valkey
 from spotify_pipelines.services.vault_key import kept_vault_key
-from spotify_pipelines.settings import Settings, SettingsError, World, find_root
+from spotify_pipelines.settings import Settings, SettingsError, World, find_root, secrets_dir
 
 __all__ = ["Endpoints", "PostgresEndpoint", "down", "purge", "settings_for", "start", "status", "up"]
 
@@ -86,7 +86,9 @@ def settings_for(root: Path, world: World | None = None) -> Settings:
     values.setdefault("state_dir", exported.get(f"{_PREFIX}STATE_DIR", ".state"))
     values["state_dir"] = str((root / values["state_dir"]).resolve())
     try:
-        return Settings(_env_file=None, **{**values, "world": chosen})
+        return Settings(
+            _env_file=None, _secrets_dir=secrets_dir(root / ".env"), **{**values, "world": chosen}
+        )
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         names = ["".join(f"{_PREFIX}{part}: ".upper() for part in e["loc"][:1]) for e in found]
@@ -152,6 +154,7 @@ def up(
     file = DotEnv.read(root / ".env")
     _refuse(file, file.contradictions({"SPOTIFY_PIPELINES_WORLD": settings.world.value}))
     skipped = _not_needed(settings, file.block)
+    _require_own_key(settings, file, skipped)
     try:
         endpoints = start(settings, skipped=skipped, catalogue=catalogue, albums=albums, seed=seed)
     except PermissionError as error:
@@ -263,6 +266,24 @@ def _block(settings: Settings, endpoints: Endpoints, dagster_home: Path, file: D
     if configured in ("", file.block.get(vault_keys)):
         block[vault_keys] = kept_vault_key(settings.state_dir, file.block.get(vault_keys))
     return block
+
+
+def _require_own_key(settings: Settings, file: DotEnv, skipped: Mapping[str, str]) -> None:
+    """In production nobody makes a key in passing: one on this machine's disk alone is lost with it.
+
+    Raises:
+        SettingsError: real accounts on a server of the user's own, and no key of the user's own.
+    """
+    name = f"{_PREFIX}VAULT_KEYS"
+    configured = ",".join(key.get_secret_value() for key in settings.vault_keys)
+    if settings.world is World.LIVE and Postgres.name in skipped and configured in ("", file.block.get(name)):
+        kept = settings.state_dir / "vault.key"
+        known = f" An earlier key is in {kept}: take that one." if kept.exists() or name in file.block else ""
+        raise SettingsError(
+            f"{name} is not set. With real accounts on a server of your own, the key that encrypts their tokens is "
+            f"yours to make and keep: 'spotify-pipelines keys new' prints one. Put it into {name}, or into a file "
+            f"that {name}_FILE names, apart from the database and its backups.{known}"
+        )
 
 
 def _dagster_storage(settings: Settings, endpoints: Endpoints) -> dict[str, str]:

@@ -15,7 +15,8 @@ from spotify_pipelines.settings import SettingsError, World, load_settings
 from spotify_pipelines_tests.services.conftest import settings_in
 
 FOREIGN_DATABASE = "postgresql+psycopg://me:p%40ss@db.invalid:6000/mine_live"
-FOREIGN = {"database_url": FOREIGN_DATABASE, "redis_url": "redis://cache.invalid/0"}
+KEY = Fernet.generate_key().decode()
+FOREIGN = {"database_url": FOREIGN_DATABASE, "redis_url": "redis://cache.invalid/0", "vault_keys": KEY}
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +165,7 @@ def test_an_address_with_an_unreadable_port_is_refused_without_a_part_of_it(chec
     url = FOREIGN_DATABASE.replace("p%40ss", "hush/hush")
     (checkout / ".env").write_text(
         f"SPOTIFY_PIPELINES_DATABASE_URL={url}\nSPOTIFY_PIPELINES_REDIS_URL=redis://cache.invalid/0\n"
-        "SPOTIFY_PIPELINES_WORLD=live\n"
+        f"SPOTIFY_PIPELINES_WORLD=live\nSPOTIFY_PIPELINES_VAULT_KEYS={KEY}\n"
     )
     with pytest.raises(SettingsError, match="percent-encoded") as refused:
         up(checkout)
@@ -230,15 +231,31 @@ def test_a_shell_that_has_sourced_the_file_is_no_contradiction(
 
 
 def test_the_vault_key_outlives_a_lost_file_and_the_users_own_is_left_alone(checkout: Path) -> None:
-    services.up(settings_in(checkout, world=World.LIVE, **FOREIGN), root=checkout)
+    foreign = {name: value for name, value in FOREIGN.items() if name != "vault_keys"}
+    foreign |= dict.fromkeys(("spotify_api_url", "spotify_accounts_url"), "http://simulator.invalid")
+    services.up(settings_in(checkout, **foreign), root=checkout)
     key = env(checkout)["SPOTIFY_PIPELINES_VAULT_KEYS"]
     file = checkout / ".state" / "vault.key"
     assert file.stat().st_mode & 0o777 == 0o600
     shutil.rmtree(checkout / ".state")
-    services.up(settings_in(checkout, world=World.LIVE, **FOREIGN), root=checkout)
+    services.up(settings_in(checkout, **foreign), root=checkout)
     assert env(checkout)["SPOTIFY_PIPELINES_VAULT_KEYS"] == file.read_text() == key
 
-    services.up(settings_in(checkout, world=World.LIVE, vault_keys="mine,older", **FOREIGN), root=checkout)
+    own = {**foreign, "vault_keys": "mine,older"}
+    services.up(settings_in(checkout, **own), root=checkout)
+    assert "SPOTIFY_PIPELINES_VAULT_KEYS" not in env(checkout)
+
+
+def test_real_accounts_on_a_server_of_ones_own_need_a_key_of_ones_own(checkout: Path) -> None:
+    foreign = {name: value for name, value in FOREIGN.items() if name != "vault_keys"}
+    with pytest.raises(SettingsError, match=r"VAULT_KEYS is not set.*keys new"):
+        services.up(settings_in(checkout, world=World.LIVE, **foreign), root=checkout)
+    assert not (checkout / ".env").exists()
+    assert not (checkout / ".state" / "vault.key").exists()
+    (checkout / ".state" / "vault.key").write_text(KEY)
+    with pytest.raises(SettingsError, match="An earlier key is in"):
+        services.up(settings_in(checkout, world=World.LIVE, **foreign), root=checkout)
+    services.up(settings_in(checkout, world=World.LIVE, **FOREIGN), root=checkout)
     assert "SPOTIFY_PIPELINES_VAULT_KEYS" not in env(checkout)
 
 
