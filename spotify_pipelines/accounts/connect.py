@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from spotify_pipelines.accounts.apps import DatabaseApps
 from spotify_pipelines.accounts.incidents import leave_incident
-from spotify_pipelines.accounts.registry import AccountStanding, account_standings, save_account
+from spotify_pipelines.accounts.registry import AccountStanding, account_standings, load_account, save_account
 from spotify_pipelines.accounts.token_store import TokenStore
 from spotify_pipelines.accounts.vault import Vault
 from spotify_pipelines.errors import ExplainedError
@@ -100,6 +100,7 @@ async def complete_authorization(
     redirect_uri: str,
     name: str | None = None,
     expected_user: str | None = None,
+    expected_account: int | None = None,
     run_id: str | None = None,
 ) -> AccountStanding:
     """Exchange the code, ask Spotify who consented, and store the account with its tokens sealed.
@@ -109,6 +110,7 @@ async def complete_authorization(
     Args:
         name: what operators call the account; by default the user's display name.
         expected_user: Spotify id (or account id) of the user who is to consent; others are refused.
+        expected_account: our id of the account whose consent is to be renewed; other users are refused.
 
     Raises:
         ConnectError: the code or the app was refused, or another user consented.
@@ -134,6 +136,8 @@ async def complete_authorization(
             f"The browser answered as '{profile.id}', but '{expected_user}' was to be connected. Log out of "
             "Spotify in the browser (https://accounts.spotify.com/logout) and start again."
         )
+    if expected_account is not None:
+        _refuse_others(desk, expected_account, profile)
     with desk.database.transaction() as session:
         lock_app(session, app_id)
         account = save_account(
@@ -148,6 +152,22 @@ async def complete_authorization(
         )
         leave_incident(session, account, desk.now())
         return account_standings(session, desk.now(), [account.id])[0]
+
+
+def _refuse_others(desk: Desk, account_id: int, profile: Profile) -> None:
+    """Compare by the key that never changes, where both sides have it."""
+    with desk.database.transaction() as session:
+        account = load_account(session, account_id)
+    if account.spotify_account_id is not None and profile.account_id is not None:
+        same = account.spotify_account_id == profile.account_id
+    else:
+        same = account.spotify_user_id == profile.id
+    if not same:
+        raise ConnectError(
+            f"The browser answered as '{profile.id}', but '{account.name}' is the Spotify user "
+            f"'{account.spotify_user_id}'. Nothing was changed. Log out of Spotify in the browser "
+            "(https://accounts.spotify.com/logout) and start again."
+        )
 
 
 async def _who_consented(desk: Desk, app_id: int, grant: TokenGrant) -> Profile:

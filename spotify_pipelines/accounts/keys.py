@@ -5,7 +5,6 @@ where keys come from (``settings``). A rotation works row by row, each in a shor
 may run beside everything else, be killed, and be run again.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,7 +48,7 @@ class KeysReport:
 
     keys: tuple[str, ...]
     secrets: int = 0
-    by_key: Counter[str] = field(default_factory=Counter)
+    by_key: dict[str, int] = field(default_factory=dict)
     resealed: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
     healed: list[str] = field(default_factory=list)
@@ -57,7 +56,7 @@ class KeysReport:
     @property
     def under_older_keys(self) -> int:
         """Secrets that the first key does not protect."""
-        return self.secrets - self.by_key[self.keys[0]] if self.keys else self.secrets
+        return self.secrets - (self.by_key.get(self.keys[0], 0) if self.keys else 0)
 
 
 def check_keys(database: Database, vault: Vault) -> KeysReport:
@@ -125,15 +124,20 @@ def _visit(places: Iterator[_Place], vault: Vault, report: KeysReport, *, rotate
             secret = vault.open(sealed, owner=place.owner, purpose=place.purpose)
         except VaultError as error:
             report.unreadable[f"{place.purpose} of {place.owner}"] = str(error)
-            report.by_key[sealed_with(sealed) or "unknown"] += 1
+            _count(report, sealed)
             readable = False
             continue
         if rotate and sealed_with(sealed) != report.keys[0]:
             sealed = vault.seal(secret, owner=place.owner, purpose=place.purpose)
             setattr(place.row, place.column, sealed)
             report.resealed += 1
-        report.by_key[sealed_with(sealed) or "unknown"] += 1
+        _count(report, sealed)
     return readable
+
+
+def _count(report: KeysReport, sealed: bytes) -> None:
+    key = sealed_with(sealed) or "unknown"
+    report.by_key[key] = report.by_key.get(key, 0) + 1
 
 
 def _places_of_app(app: SpotifyApp) -> Iterator[_Place]:

@@ -37,6 +37,7 @@ __all__ = [
     "add_app",
     "app_owner",
     "app_standings",
+    "find_account",
     "find_app",
     "fix_limit",
     "health_of",
@@ -146,6 +147,24 @@ def find_app(session: Session, name: str | None) -> SpotifyApp:
     if name is None:
         raise RegistryError(f"There are several apps ({names}). Say which with --app.")
     raise RegistryError(f"There is no app '{name}'; there is {names}.")
+
+
+def find_account(session: Session, name: str) -> Account:
+    """The account called ``name``, or with that id.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    known = queries.accounts(session)
+    by_name = next((account for account in known if account.name == name), None)
+    found = by_name or next((account for account in known if str(account.id) == name), None)
+    if found is None:
+        raise RegistryError(
+            f"There is no account '{name}'. 'spotify-pipelines accounts list' shows all."
+            if known
+            else "No account is connected yet. 'spotify-pipelines accounts connect' connects one."
+        )
+    return found
 
 
 def load_app(session: Session, app_id: int, *, lock: bool = False) -> SpotifyApp:

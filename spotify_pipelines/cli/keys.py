@@ -82,7 +82,9 @@ def _show(report: "KeysReport", as_json: bool) -> None:
 def _print(report: "KeysReport") -> None:
     known = {name: "encrypts" if name == report.keys[0] else "decrypts" for name in report.keys}
     known |= {name: "missing" for name in report.by_key if name not in known}
-    print_table(("Key", "Use", "Secrets"), [(name, use, report.by_key[name]) for name, use in known.items()])
+    print_table(
+        ("Key", "Use", "Secrets"), [(name, use, report.by_key.get(name, 0)) for name, use in known.items()]
+    )
     if report.unreadable:
         typer.echo()
         print_table(("Can't be opened", "Because"), report.unreadable.items())

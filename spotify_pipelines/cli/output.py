@@ -1,11 +1,12 @@
 """What all commands share: where results and complaints go, tables, JSON, and exit codes.
 
-What belongs here: rendering. What does not: what a command has to say. Results go to stdout, everything else to
-stderr, so that a pipe gets results alone.
+What belongs here: rendering, and refusing names that can't be rendered. What does not: what a command has to say.
+Results go to stdout, everything else to stderr, so that a pipe gets results alone.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Exit", "console", "plain", "print_json", "print_table"]
+__all__ = ["Exit", "checked_name", "console", "minute", "plain", "print_json", "print_table"]
 
 _JSON_VERSION = 1
 _WIDTH_WITHOUT_TERMINAL = 200
+_LONGEST_NAME = 100
 
 
 class Exit(IntEnum):
@@ -55,6 +57,24 @@ def print_json(data: Mapping[str, Any]) -> None:
 def plain(text: str) -> str:
     """``text`` on one line and without signs that steer a terminal."""
     return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in text)
+
+
+def checked_name(text: str | None) -> str | None:
+    """``text``, if it can be stored and shown as a name; a callback for typer.
+
+    Raises:
+        typer.BadParameter: it can't.
+    """
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _LONGEST_NAME):
+        raise typer.BadParameter(
+            f"a name has 1 to {_LONGEST_NAME} printable signs, and {plain(text[:40])!r} is none."
+        )
+    return text
+
+
+def minute(time: datetime | None) -> str | None:
+    """A time to the minute, as tables show it."""
+    return f"{time:%Y-%m-%d %H:%M}" if time else None
 
 
 def _as_text(value: object) -> str:

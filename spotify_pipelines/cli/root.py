@@ -17,7 +17,18 @@ from spotify_pipelines.settings import SettingsError, load_settings
 __all__ = ["app", "build_app", "run"]
 
 # One module per group of commands; each has ``register(app: typer.Typer) -> None``.
-_MODULES = ("services", "accounts", "keys", "database", "albums", "policies", "playlists", "calls", "demo")
+_MODULES = (
+    "services",
+    "apps",
+    "accounts",
+    "keys",
+    "database",
+    "albums",
+    "policies",
+    "playlists",
+    "calls",
+    "demo",
+)
 
 
 def build_app() -> typer.Typer:

@@ -56,7 +56,7 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
     happened = (PlaylistHistory.at > since, PlaylistHistory.at <= now)
     living = Playlist.status != "retired"
     parts = [
-        _grouped("accounts", Account.health),
+        _grouped("accounts", Account.health, Account.disconnected_at.is_(None)),
         _grouped("playlists", Playlist.status),
         _grouped("features", func.coalesce(Track.features_source, "unknown"), has_features),
         _grouped("features_missing", missing, ~has_features),
