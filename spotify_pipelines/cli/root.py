@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 import typer
 
+from spotify_pipelines.cli.output import plain
 from spotify_pipelines.errors import ExplainedError
 from spotify_pipelines.observability.logs import configure_logging
 from spotify_pipelines.settings import SettingsError, load_settings
@@ -74,5 +75,6 @@ def run() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(message, err=True)
+    # Errors may quote what came from outside: names, and what a browser sent.
+    typer.echo("\n".join(plain(line) for line in message.splitlines()), err=True)
     sys.exit(code)

@@ -239,14 +239,14 @@ async def test_an_answer_that_is_lost_without_rotation_costs_a_minute(office: Of
     assert office.account(anna).refresh_sent_at is None
 
 
-async def test_a_process_that_dies_over_a_refresh_leaves_a_trace(office: Office) -> None:
+async def test_that_a_refresh_is_under_way_is_committed_before_it_is_sent(office: Office) -> None:
     [anna] = office.connect("anna")
     office.advance(HOUR)
     office.simulator.control.add_fault(path="/api/token", delay_after=0.5, n=1)
-    dying = asyncio.create_task(office.credentials().account_token(anna))
+    under_way = asyncio.create_task(office.credentials().account_token(anna))
     await office.token_request_arrived("anna")
-    assert office.account(anna).refresh_sent_at is not None
-    await dying
+    assert office.account(anna).refresh_sent_at is not None, "so a process that is killed now leaves a trace"
+    await under_way
     assert office.account(anna).refresh_sent_at is None
 
 
