@@ -118,9 +118,10 @@ class Limiter:
                 self._queues[app].dismiss(seconds)
 
     async def aclose(self) -> None:
-        """Tell Redis of the last answers. The limiter can be used on."""
+        """Tell Redis of the last answers, and hang up. The limiter can be used on."""
         for queue in self._queues.values():
             await queue.finish()
+        await self._shared.hang_up()
 
     async def ask(self, ask: Ask) -> tuple[Reply, bool]:
         """The reply to a question, and whether it came from the local share."""
@@ -148,11 +149,12 @@ class Limiter:
                 result = await call()
         except (RedisError, OSError) as error:
             self._leave(error)
+            await self._shared.hang_up()
             result = None
         else:
             self._return()
         if task and task.cancelling() > cancellations:
-            # The client can swallow a cancellation that reaches it while it clears up a connection.
+            # redis-py can swallow a cancellation that reaches it while it opens or clears up a connection.
             raise asyncio.CancelledError
         return result
 

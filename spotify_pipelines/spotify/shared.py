@@ -7,17 +7,17 @@ while Redis is away (``limiter``), the process's own share (``local``).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import redis.asyncio
 
 from spotify_pipelines.spotify.learning import Evidence, LearnedLimit
+from spotify_pipelines.spotify.line import Answer, Line, Script
 from spotify_pipelines.spotify.scripts import ASK, BAN, LEARN, REFUND, REFUSED, SERVER_TIME
 from spotify_pipelines.spotify.turns import Priority, Slot, Turn
 from spotify_pipelines.spotify.waiting import Demand
 
 __all__ = ["CANDIDATES", "Ask", "Candidate", "Done", "Refusal", "Reply", "SharedWindows", "Upload"]
-
-_Arguments = list[bytes | bytearray | memoryview | str | int | float]
 
 CANDIDATES = 8
 """Accounts of each class between which one question lets Redis choose."""
@@ -116,11 +116,11 @@ class SharedWindows:
     ) -> None:
         """``time``: Lua for seconds and microseconds, for a test that has a clock of its own."""
         self._client = client
+        self._line = Line(client)
         self._prefix = prefix
         self._process = process
         self._ask, self._refused, self._ban, self._refund, self._learn = (
-            client.register_script(script.replace(SERVER_TIME, time))
-            for script in (ASK, REFUSED, BAN, REFUND, LEARN)
+            Script(script.replace(SERVER_TIME, time)) for script in (ASK, REFUSED, BAN, REFUND, LEARN)
         )
 
     async def ask(self, ask: Ask) -> Reply:
@@ -130,7 +130,7 @@ class SharedWindows:
         demand = " ".join(
             f"{each.accounts} {each.calls}" for each in (ask.demand.get(c, _NOTHING) for c in Priority)
         )
-        args: _Arguments = [
+        args = [
             self._process,
             f"{ask.limit:.6f} {ask.fixed:d} {1000 * ask.ahead:.0f} {demand}",
             " ".join([self._candidate(each, keys) for each in ask.candidates]),
@@ -142,7 +142,7 @@ class SharedWindows:
                 ]
             ),
         ]
-        return _reply(await self._ask(keys=keys.names, args=args))
+        return _reply(await self._line.run(self._ask, keys.names, args))
 
     async def refused(self, slot: Slot, pause: float) -> Refusal:
         """Stop the app everywhere for ``pause`` seconds or longer; then one test call, then all."""
@@ -151,13 +151,14 @@ class SharedWindows:
         booked = 0.0 if slot.local else slot.booked
         # A family may have met its own limit: the app's is not known better by it.
         facts = f"{booked:.0f} {1000 * pause:.0f} {slot.test:d} {turn.weight} {self._wider(turn, keys)}"
-        answer = await self._refused(keys=keys.names, args=[f"{facts} {turn.family is None:d}"])
-        evidence = Evidence(int(answer[1]), int(answer[2]), slot.test) if answer[0] else None
-        return Refusal(float(answer[3]) / 1000, float(answer[4]) / 1000, evidence)
+        answer = await self._line.run(self._refused, keys.names, [f"{facts} {turn.family is None:d}"])
+        is_new, sure, possible, pause_left, now = map(int, cast("list[int | bytes]", answer))
+        evidence = Evidence(sure, possible, slot.test) if is_new else None
+        return Refusal(pause_left / 1000, now / 1000, evidence)
 
     async def ban(self, app: str, seconds: float) -> None:
         """No turn of the app for so long, in any process; never shortens a ban."""
-        await self._ban(keys=[self._app_key(app)], args=[f"{1000 * seconds:.0f}"])
+        await self._line.run(self._ban, [self._app_key(app)], [f"{1000 * seconds:.0f}"])
 
     async def refund(self, slot: Slot, limit: float) -> None:
         """Give a turn back that was not used; not if the app was paused or lost since."""
@@ -169,7 +170,7 @@ class SharedWindows:
             f"{self._wider(turn, keys)}"
         )
         interval = f"{1000 * pace.interval:.3f}" if pace else "0"
-        await self._refund(keys=keys.names, args=[slot.generation, facts, slot.taken or "-", interval])
+        await self._line.run(self._refund, keys.names, [slot.generation, facts, slot.taken or "-", interval])
 
     async def learned(self, app: str) -> tuple[str, LearnedLimit | None]:
         """What all processes believe of an app's limit, and its version; empty and None: nothing."""
@@ -180,13 +181,17 @@ class SharedWindows:
 
     async def learn(self, app: str, version: str, state: LearnedLimit, *, used: int = 0) -> bool:
         """Replace what was believed at ``version``, using up so much evidence; False: somebody was faster."""
-        args: _Arguments = [version, str(int(version or 0) + 1), f"{state.limit:.6f}", state.fullness]
-        args += [json.dumps(state.fields()), used]
-        return bool(await self._learn(keys=[self._app_key(app)], args=args))
+        found = [f"{state.limit:.6f}", str(state.fullness), json.dumps(state.fields()), str(used)]
+        args = [version, str(int(version or 0) + 1), *found]
+        return bool(await self._line.run(self._learn, [self._app_key(app)], args))
 
     async def ping(self) -> None:
         """Raise what a call would raise now."""
         await self._client.ping()
+
+    async def hang_up(self) -> None:
+        """Leave a server that does not answer, or for good; the next call begins anew."""
+        await self._line.hang_up()
 
     def _app_key(self, app: str) -> str:
         # The braces keep an app's keys on one node of a cluster, where one script may touch them all.
@@ -237,8 +242,8 @@ class _Places:
         return self.names.index(name) + 1
 
 
-def _reply(answer: bytes | str) -> Reply:
-    facts, waits = _text(answer).split("|")
+def _reply(answer: Answer) -> Reply:
+    facts, waits = cast("bytes", answer).decode().split("|")
     granted, wait, limit, now, generation, candidate, taken, *more = facts.split(" ")
     full, test, grown, saturated, version, paused, banned = more
     return Reply(

@@ -43,10 +43,13 @@ class World:
     now: float = START
     calls: list[Call] = field(default_factory=list)
     told: list[Done] = field(default_factory=list)
+    processes: dict[str, SharedWindows] = field(default_factory=dict)
 
     def process(self, name: str = "one") -> SharedWindows:
         clock = f"redis.call('HMGET', '{self.prefix}clock', 'seconds', 'micros')"
-        return SharedWindows(self.client, self.prefix, name, time=clock)
+        if name not in self.processes:
+            self.processes[name] = SharedWindows(self.client, self.prefix, name, time=clock)
+        return self.processes[name]
 
     @property
     def key(self) -> str:
