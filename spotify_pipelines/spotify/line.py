@@ -50,14 +50,16 @@ class Line:
         self._opening = asyncio.Lock()
         self._wire: _Wire | None = None
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | int]) -> Answer:
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes]) -> Answer:
         """The script's answer.
 
         Raises:
             RedisError, OSError: the line could not be opened, was lost, or the server refused.
         """
         count = 3 + len(keys) + len(args)
-        rest = _keys(tuple(keys)) + b"".join([_string(str(each).encode()) for each in args])
+        rest = _keys(tuple(keys)) + b"".join(
+            [_string(each if isinstance(each, bytes) else each.encode()) for each in args]
+        )
         wire = await self._open()
         answer = await wire.send(b"*%d\r\n%b%b" % (count, script.by_name(), rest))
         if isinstance(answer, ResponseError) and str(answer).startswith("NOSCRIPT"):

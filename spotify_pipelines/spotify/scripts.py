@@ -7,10 +7,20 @@ A window (an app's, an endpoint family's, a developer account's) is a hash with 
 oldest tenth of a second that has any, ``since`` when it was made; and a ring of numbers (``:calls``), one for each
 tenth: how many calls were booked or answered in it. A call stays in it until 30 seconds after its answer: whatever
 the delays, the server can't have counted more than that. The app's hash also holds all else that is known of the
-app. Times are milliseconds.
+app; what most questions change (``NUMBERS``) is one field of it. Times are milliseconds.
+
+Numbers come and go packed as doubles: spelling them out and reading them took longer than all else.
 """
 
-__all__ = ["ASK", "BAN", "LEARN", "REFUND", "REFUSED", "SERVER_TIME"]
+__all__ = ["ASK", "BAN", "LEARN", "NUMBERS", "REFUND", "REFUSED", "SERVER_TIME"]
+
+NUMBERS = (
+    *("generation", "head", "count", "since", "tat", "pause", "episode", "half", "test", "fails", "ban"),
+    *("grown", "saturated", "switched", "owed1", "owed2", "trimmed", "kept"),
+)
+"""What is known of an app, packed in this order in the field ``numbers`` of its hash; 0 is none."""
+_EACH_NUMBER = ", ".join(f"state.{name}" for name in NUMBERS)
+_LAYOUT = f"'<{'d' * len(NUMBERS)}'"
 
 SERVER_TIME = "redis.call('TIME')"
 """Where every script has its time from: seconds and microseconds."""
@@ -23,9 +33,13 @@ local tenth = math.floor(now / 100)
 local SPAN = 301
 local KEEP = 7 * 86400000
 
-local function each_word(text)
-  local word = string.gmatch(text, '%S+')
-  return word, function() return tonumber(word()) end
+-- Calls what it is given with each so many numbers of those that are packed in a text.
+local function each_pack(text, layout, use)
+  local at, size = 1, #layout * 8 - 8
+  while at + size - 1 <= #text do
+    use(struct.unpack(layout, text, at))
+    at = at + size
+  end
 end
 
 -- The ring's places; a turn can be booked for the next tenth.
@@ -73,19 +87,14 @@ end
 _APP = (
     _WINDOWS
     + """
-local NAMES = {'generation', 'head', 'count', 'since', 'pause', 'episode', 'half', 'test', 'fails', 'ban', 'limit',
-  'fullness', 'version', 'grown', 'saturated', 'tat', 'asker', 'switched', 'owed1', 'owed2', 'trimmed', 'kept'}
-local state, changes = {}, {}
-for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(NAMES))) do state[NAMES[i]] = value end
-local function number_of(name) return tonumber(state[name]) or 0 end
-local function set(name, value)
-  state[name] = value
-  changes[#changes + 1] = name
-  changes[#changes + 1] = value
-end
-
-local app = load_window(KEYS[1], state.head, state.count, state.since or (state.generation and 0))
-local pause, episode, ban = number_of('pause'), number_of('episode'), number_of('ban')
+local packed, asker, learned, fullness, version = unpack(
+  redis.call('HMGET', KEYS[1], 'numbers', 'asker', 'limit', 'fullness', 'version'))
+local state = {}
+"""
+    + f"{_EACH_NUMBER} = struct.unpack({_LAYOUT}, packed or string.rep('\\0', {8 * len(NUMBERS)}))"
+    + """
+-- A window that was lost, or never was, has no generation.
+local app = load_window(KEYS[1], state.head, state.count, state.generation > 0 and state.since or nil)
 local extra = {}
 -- A family's or a developer account's window, by its place among the keys.
 local function extra_window(place)
@@ -112,12 +121,13 @@ local function save()
       redis.call('PEXPIRE', window.ring, KEEP)
     end
   end
-  set('head', app.head)
-  set('count', app.count)
-  local keep = math.max(now, pause, ban) + KEEP
-  local renew = number_of('kept') < keep - 3600000
-  if renew then set('kept', keep) end
-  redis.call('HSET', app.key, unpack(changes))
+  state.head, state.count = app.head, app.count
+  local keep = math.max(now, state.pause, state.ban) + KEEP
+  local renew = state.kept < keep - 3600000
+  if renew then state.kept = keep end
+"""
+    + f"  redis.call('HSET', app.key, 'numbers', struct.pack({_LAYOUT}, {_EACH_NUMBER}))"
+    + """
   if renew then
     redis.call('PEXPIRE', app.key, keep - now)
     redis.call('PEXPIRE', app.ring, keep - now)
@@ -137,16 +147,17 @@ ASK = (
 --   | answers: booked, let through, full, test, weight, family, developer
 --   | calls made without us: age, weight, family, developer
 local process = ARGV[1]
-local _, number = each_word(ARGV[2])
-local limit, fixed, horizon = number(), number() == 1, number()
 local backlogged, waiting = {}, {}
-for class = 0, 2 do backlogged[class], waiting[class] = number(), number() end
-if not fixed then limit = tonumber(state.limit) or limit end
-local fullness = tonumber(state.fullness) or 0.7
+local limit, fixed, horizon
+limit, fixed, horizon, backlogged[0], waiting[0], backlogged[1], waiting[1], backlogged[2], waiting[2] =
+  struct.unpack('<ddddddddd', ARGV[2])
+fixed = fixed == 1
+if not fixed then limit = tonumber(learned) or limit end
+fullness = tonumber(fullness) or 0.7
 local interval = 30000 / limit
 local room = math.max(1, math.floor(limit + 1e-9))
 local burst = math.max(1, 0.02 * limit)
-local tat = number_of('tat')
+local tat = state.tat
 
 -- Lost, or new: what was sent just now is unknown. So a window counts as full, and empties evenly.
 local function fill(window, calls)
@@ -159,80 +170,73 @@ local function fill(window, calls)
     done = due
   end
 end
-if not state.generation then
-  set('generation', time[1] .. '.' .. time[2])
+if not app.since then
+  state.generation = time[1] * 1000000 + time[2]
   fill(app, room)
-  set('since', now)
+  state.since = now
   tat = now + burst * interval
 end
 
 local candidates = {}
-local word, number = each_word(ARGV[3])
-for class in word do
-  local each = {class = tonumber(class), weight = number(), bucket = number(), interval = number(),
-    tolerance = number(), waited = number() == 1, wait = 0}
-  each.family, each.family_limit, each.developer, each.developer_limit = number(), number(), number(), number()
-  for place, calls in pairs({[each.family] = each.family_limit, [each.developer] = each.developer_limit}) do
-    local window = extra_window(place)
-    if window and not window.since then fill(window, calls) end
-  end
-  candidates[#candidates + 1] = each
-end
+each_pack(ARGV[3], '<dddddddddd', function(class, weight, bucket, interval, tolerance, waited, family, family_limit,
+    developer, developer_limit)
+  candidates[#candidates + 1] = {class = class, weight = weight, bucket = bucket, interval = interval,
+    tolerance = tolerance, waited = waited == 1, wait = 0, family = family, family_limit = family_limit,
+    developer = developer, developer_limit = developer_limit}
+  local family_window, developer_window = extra_window(family), extra_window(developer)
+  if family_window and not family_window.since then fill(family_window, family_limit) end
+  if developer_window and not developer_window.since then fill(developer_window, developer_limit) end
+end)
 
 local settled = false
-local word, number = each_word(ARGV[4])
-for booked in word do
-  local let_through, full, test, weight = number() == 1, number() == 1, number() == 1, number()
-  booked, settled = tonumber(booked), true
-  move_all(booked, weight, number(), number())
-  if let_through then
-    redis.call('RPUSH', KEYS[2], string.format('%d %d %d', booked, now, weight))
-    if full and not fixed then
-      set('grown', number_of('grown') + weight)
-      if number_of('saturated') == 0 then set('saturated', now) end
-    elseif number_of('saturated') > 0 then
-      set('saturated', 0)
+each_pack(ARGV[4], '<ddddddd', function(booked, let_through, full, test, weight, family, developer)
+  settled = true
+  move_all(booked, weight, family, developer)
+  if let_through == 1 then
+    redis.call('RPUSH', KEYS[2], struct.pack('<ddd', booked, now, weight))
+    if full == 1 and not fixed then
+      state.grown = state.grown + weight
+      if state.saturated == 0 then state.saturated = now end
+    else
+      state.saturated = 0
     end
-    if booked > episode and state.half == '1' then set('half', '0'); set('fails', 0) end
+    if booked > state.episode and state.half == 1 then state.half, state.fails = 0, 0 end
   end
-  if test then set('test', 0) end
-end
-if settled and number_of('trimmed') < now - 1000 then
+  if test == 1 then state.test = 0 end
+end)
+if settled and state.trimmed < now - 1000 then
   local oldest = redis.call('LINDEX', KEYS[2], 0)
-  while oldest and tonumber(string.match(oldest, ' (%d+)')) < now - 65000 do
+  while oldest and struct.unpack('<d', oldest, 9) < now - 65000 do
     redis.call('LPOP', KEYS[2])
     oldest = redis.call('LINDEX', KEYS[2], 0)
   end
   redis.call('PEXPIRE', KEYS[2], 70000)
-  set('trimmed', now)
+  state.trimmed = now
 end
 -- A limit that is given is not learned: what was seen under it is no evidence.
-if fixed and number_of('grown') > 0 then set('grown', 0) end
+if fixed then state.grown = 0 end
 
 local uploaded = false
-local word, number = each_word(ARGV[5])
-for age in word do
-  local at, weight, family, developer = math.floor((now - age) / 100), number(), number(), number()
+each_pack(ARGV[5], '<dddd', function(age, weight, family, developer)
+  local at = math.floor((now - age) / 100)
   for _, window in pairs({app, extra_window(family), extra_window(developer)}) do
     -- A window that was lost counts as full anyway.
     if window.since and not window.fresh and at > tenth - SPAN then add(window, at, weight) end
   end
   uploaded = true
-end
+end)
 if uploaded then tat = math.max(tat, now + burst * interval) end
 
-local saturated = number_of('saturated')
 local function reply(granted, wait, candidate, taken, full, test)
-  set('tat', string.format('%.3f', tat))
+  state.tat = tat
   save()
-  local waits = {}
-  for i, each in ipairs(candidates) do waits[i] = math.ceil(each.wait) end
-  return string.format('%d %.1f %.3f %d %s %d %s %d %d %d %d %s %d %d|%s', granted, wait, limit,
-    now + granted * wait, state.generation, candidate, taken, full, test, number_of('grown'),
-    saturated > 0 and now - saturated or 0, state.version or '-', math.max(0, pause - now),
-    math.max(0, ban - now), table.concat(waits, ' '))
+  local facts = struct.pack('<ddddddddddddd', granted, wait, limit, now + granted * wait, state.generation, candidate,
+    taken, full, test, state.grown, state.saturated > 0 and now - state.saturated or 0,
+    math.max(0, state.pause - now), math.max(0, state.ban - now))
+  for _, each in ipairs(candidates) do facts = facts .. struct.pack('<d', math.ceil(each.wait)) end
+  return {facts, version or ''}
 end
-if ban > now then return reply(0, ban - now, 0, '-', 0, 0) end
+if state.ban > now then return reply(0, state.ban - now, 0, 0, 0, 0) end
 
 local function wait_for_room(window, calls, weight)
   -- What was learned may have sunk below the weight of one turn: that goes alone.
@@ -250,16 +254,21 @@ local function wait_for_room(window, calls, weight)
   return math.max(0, (at - 1 + SPAN) * 100 - now)
 end
 
+local function keep_bucket(each, value)
+  redis.call('SET', KEYS[each.bucket], struct.pack('<d', value), 'PX', math.ceil(value - now) + KEEP)
+end
+
 -- 1. What is the candidate's own: its account's bucket, its family's window. The first of each class that is ready.
 local ready, soonest = {}, nil
 for i, each in ipairs(candidates) do
   if not ready[each.class] then
     if each.bucket > 0 then
-      each.tat = tonumber(redis.call('GET', KEYS[each.bucket]))
+      local bucket = redis.call('GET', KEYS[each.bucket])
+      each.tat = bucket and struct.unpack('<d', bucket)
       if not each.tat then
         -- A bucket that is missing may have been drawn from a moment ago: it starts empty.
         each.tat = now + each.tolerance + each.interval
-        redis.call('SET', KEYS[each.bucket], string.format('%.3f', each.tat), 'PX', math.ceil(each.tat - now) + KEEP)
+        keep_bucket(each, each.tat)
       end
       each.wait = math.max(0, each.tat + (each.weight - 1) * each.interval - each.tolerance - now)
     end
@@ -277,18 +286,22 @@ end
 
 -- 2. All processes: which class is due, and who of those that wait in it. Who asks alone needs no look at the others.
 local turns, least, elsewhere, active = {[0] = 0, 0, 0}, {}, {}, {}
-local alone = state.asker == process and now - number_of('switched') > 700
-if state.asker ~= process then set('asker', process); set('switched', now) end
+local switched = asker ~= process
+local alone = not switched and now - state.switched > 700
+if switched then
+  redis.call('HSET', KEYS[1], 'asker', process)
+  state.switched = now
+end
 if not alone then
   local all = redis.call('HGETALL', KEYS[3])
   for i = 1, #all, 2 do
-    local _, value = each_word(all[i + 1])
-    local silent = now - value()
+    local seen = {struct.unpack('<ddddddd', all[i + 1])}
+    local silent = now - seen[1]
     if silent > 60000 then
       redis.call('HDEL', KEYS[3], all[i])
     else
       for class = 0, 2 do
-        local v, accounts = value(), value()
+        local v, accounts = seen[2 * class + 2], seen[2 * class + 3]
         local waits = accounts > 0 and silent <= 600
         if all[i] == process then
           turns[class], active[class] = v, waits
@@ -306,15 +319,15 @@ for class = 0, 2 do
 end
 local function enter()
   if alone then return end
-  redis.call('HSET', KEYS[3], process, string.format('%d %.9f %d %.9f %d %.9f %d', now, turns[0], backlogged[0],
-    turns[1], backlogged[1], turns[2], backlogged[2]))
+  redis.call('HSET', KEYS[3], process, struct.pack('<ddddddd', now, turns[0], backlogged[0], turns[1], backlogged[1],
+    turns[2], backlogged[2]))
   redis.call('PEXPIRE', KEYS[3], 60000)
 end
 if not soonest or not next(ready) then
   enter()
-  return reply(0, soonest or 1000, 0, '-', 0, 0)
+  return reply(0, soonest or 1000, 0, 0, 0, 0)
 end
-local owed = {number_of('owed1'), number_of('owed2')}
+local owed = {state.owed1, state.owed2}
 local due
 local function first_of(class, wanted)
   if wanted and not due and (ready[class] or elsewhere[class]) then due = class end
@@ -327,9 +340,9 @@ local shortly = math.min(20, math.max(2, interval / 4))
 -- 3. The app: pause, the one test call after it, pace, room in its window and in the developer account's.
 local weight = each and each.weight or 1
 local wait, certain = 0, true
-if pause > now then wait, certain = pause - now, false end
-if state.half == '1' and number_of('test') > now then
-  wait, certain = math.max(wait, math.min(100, number_of('test') - now)), false
+if state.pause > now then wait, certain = state.pause - now, false end
+if state.half == 1 and state.test > now then
+  wait, certain = math.max(wait, math.min(100, state.test - now)), false
 end
 wait = math.max(wait, tat - math.max((burst - 1) * interval, 20) - now - 1, wait_for_room(app, room, weight))
 if each and each.developer > 0 then
@@ -338,35 +351,34 @@ end
 if each then wait = math.max(wait, each.wait <= 1 and 0 or each.wait) end
 if wait > horizon or not certain then
   enter()
-  return reply(0, math.max(1, wait), 0, '-', 0, 0)
+  return reply(0, math.max(1, wait), 0, 0, 0, 0)
 end
 -- Virtual time grows by one turn per backlogged account; nobody may run ahead.
 local share = each and weight / math.max(1, backlogged[due]) or 0
 if not each or (least[due] and turns[due] > least[due] + share + 1e-6) then
   enter()
-  return reply(0, math.max(wait, shortly), 0, '-', 0, 0)
+  return reply(0, math.max(wait, shortly), 0, 0, 0, 0)
 end
 
 -- 4. Granted: booked everywhere.
 local at = now + wait
-local taken = '-'
+local taken = 0
 if each.bucket > 0 then
-  taken = string.format('%.3f', math.max(each.tat, at) + each.weight * each.interval)
-  redis.call('SET', KEYS[each.bucket], taken, 'PX', math.ceil(taken - now) + KEEP)
+  taken = math.max(each.tat, at) + each.weight * each.interval
+  keep_bucket(each, taken)
 end
 for _, window in pairs({app, extra_window(each.family), extra_window(each.developer)}) do
   add(window, math.floor(at / 100), weight)
 end
 tat = math.max(tat, at) + weight * interval
 local test = 0
-if state.half == '1' then
+if state.half == 1 then
   test = 1
-  set('test', now + 25000)
+  state.test = now + 25000
 end
 for class = 1, 2 do
   if ready[class] or elsewhere[class] then
-    local left = math.max(0, math.min(2, owed[class] + 0.05) - (class == due and 1 or 0))
-    if left ~= owed[class] then set('owed' .. class, string.format('%.3f', left)) end
+    state['owed' .. class] = math.max(0, math.min(2, owed[class] + 0.05) - (class == due and 1 or 0))
   end
 end
 turns[due] = turns[due] + share
@@ -383,35 +395,26 @@ REFUSED = (
 -- KEYS: the app's window, calls that passed, the family's and the developer account's window if there are any.
 -- ARGV: booked (0 where it was not booked here), pause, whether it was the test call, weight, the places of family
 -- and developer among the keys, whether it says anything about the app's limit.
-local _, number = each_word(ARGV[1])
-local booked, asked, test, weight = number(), number(), number() == 1, number()
-local family, developer, telling = number(), number(), number() == 1
+local booked, asked, test, weight, family, developer, telling = struct.unpack('<ddddddd', ARGV[1])
 if booked > 0 then move_all(booked, weight, family, developer) else booked = now end
-if test then
-  set('test', 0)
-  set('fails', number_of('fails') + 1)
-end
-local fails = number_of('fails')
-pause = math.max(pause, now + math.max(asked, fails > 0 and 5000 * 2 ^ math.min(fails - 1, 6) or 0))
-set('pause', string.format('%d', pause))
-set('tat', string.format('%d', pause))
-set('half', '1')
+if test == 1 then state.test, state.fails = 0, state.fails + 1 end
+local longer = state.fails > 0 and 5000 * 2 ^ math.min(state.fails - 1, 6) or 0
+state.pause = math.max(state.pause, math.floor(now + math.max(asked, longer)))
+state.tat = state.pause
+state.half = 1
 -- A window that was lost stays without a generation: the next booking has to find it so.
-if state.generation then set('generation', time[1] .. '.' .. time[2]) end
-local is_new, sure, possible = telling and booked > episode, 0, 0
+if app.since then state.generation = time[1] * 1000000 + time[2] end
+local is_new, sure, possible = telling == 1 and booked > state.episode, 0, 0
 if is_new then
-  set('episode', now)
-  set('grown', 0)
-  set('saturated', 0)
+  state.episode, state.grown, state.saturated = now, 0, 0
   for _, call in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-    local _, value = each_word(call)
-    local sent, answered, calls = value(), value(), value() or 1
+    local sent, answered, calls = struct.unpack('<ddd', call)
     if sent > now - 30000 and answered <= booked then sure = sure + calls end
     if answered > booked - 30000 and sent < now then possible = possible + calls end
   end
 end
 save()
-return {is_new and 1 or 0, sure, possible, string.format('%d', pause - now), string.format('%d', now)}
+return {is_new and 1 or 0, sure, possible, state.pause - now, now}
 """
 )
 
@@ -419,8 +422,7 @@ BAN = (
     _APP
     + """
 -- KEYS: the app's window. ARGV: how long. Nothing is learned from a ban, and no test call follows it.
-ban = math.max(ban, now + tonumber(ARGV[1]))
-set('ban', string.format('%d', ban))
+state.ban = math.max(state.ban, now + struct.unpack('<d', ARGV[1]))
 save()
 return 1
 """
@@ -430,33 +432,34 @@ REFUND = (
     _APP
     + """
 -- KEYS: the app's window, the account's bucket, then as the arguments say.
--- ARGV: generation | booked, weight, whether it was the test call, limit where none is learned, whether it is fixed,
--- places of family and developer | what the bucket became by it ('-': there is none), the bucket's interval.
-if state.generation ~= ARGV[1] then return 0 end
-local _, number = each_word(ARGV[2])
-local booked, weight, test, limit, fixed = number(), number(), number() == 1, number(), number() == 1
-local family, developer = number(), number()
-if not fixed then limit = tonumber(state.limit) or limit end
+-- ARGV: generation, booked, weight, whether it was the test call, limit where none is learned, whether it is fixed,
+-- places of family and developer, what the bucket became by it (0: there is none), the bucket's interval.
+local generation, booked, weight, test, limit, fixed, family, developer, taken, interval =
+  struct.unpack('<dddddddddd', ARGV[1])
+if not app.since or state.generation ~= generation then return 0 end
+if fixed == 0 then limit = tonumber(learned) or limit end
 for _, window in pairs({app, extra_window(family), extra_window(developer)}) do
   take_out(window, booked, weight)
 end
-if test then set('test', 0) end
-set('tat', string.format('%.3f', number_of('tat') - weight * 30000 / limit))
+if test == 1 then state.test = 0 end
+state.tat = state.tat - weight * 30000 / limit
 -- Only what was taken last can be given back: otherwise two calls could end up at one time.
-if ARGV[3] ~= '-' and redis.call('GET', KEYS[2]) == ARGV[3] then
-  redis.call('SET', KEYS[2], string.format('%.3f', ARGV[3] - weight * ARGV[4]), 'KEEPTTL')
+if taken > 0 and redis.call('GET', KEYS[2]) == struct.pack('<d', taken) then
+  redis.call('SET', KEYS[2], struct.pack('<d', taken - weight * interval), 'KEEPTTL')
 end
 save()
 return 1
 """
 )
 
-LEARN = """
+LEARN = (
+    _APP
+    + """
 -- KEYS: the app's window. ARGV: expected version, new version, limit, fullness, state, evidence used up.
-if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
+if (version or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'limit', ARGV[3], 'fullness', ARGV[4], 'learned', ARGV[5])
-if tonumber(ARGV[6]) > 0 then
-  redis.call('HSET', KEYS[1], 'grown', math.max(0, tonumber(redis.call('HGET', KEYS[1], 'grown') or 0) - ARGV[6]))
-end
+state.grown = math.max(0, state.grown - ARGV[6])
+save()
 return 1
 """
+)

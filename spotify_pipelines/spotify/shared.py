@@ -5,6 +5,7 @@ while Redis is away (``limiter``), the process's own share (``local``).
 """
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -82,8 +83,8 @@ class Reply:
     wait: float
     limit: float
     now: float
-    generation: str = ""
-    taken: str = ""
+    generation: float = 0.0
+    taken: float = 0.0
     full: bool = False
     test: bool = False
     grown: int = 0
@@ -127,20 +128,21 @@ class SharedWindows:
         """Book a turn in all limits of one candidate, or in none; tell what is done."""
         key = self._app_key(ask.app)
         keys = _Places([key, f"{key}:passed", f"{key}:active"])
-        demand = " ".join(
-            f"{each.accounts} {each.calls}" for each in (ask.demand.get(c, _NOTHING) for c in Priority)
-        )
-        args = [
+        demand = [number for c in Priority for number in _told(ask.demand.get(c, _NOTHING))]
+        facts = [ask.limit, ask.fixed, 1000 * ask.ahead, *demand]
+        candidates = [number for each in ask.candidates for number in self._candidate(each, keys)]
+        done = [number for each in ask.done for number in self._done(each, keys)]
+        uploads = [
+            number
+            for each in ask.uploads
+            for number in (1000 * each.age, each.turn.weight, *self._wider(each.turn, keys))
+        ]
+        args: list[str | bytes] = [
             self._process,
-            f"{ask.limit:.6f} {ask.fixed:d} {1000 * ask.ahead:.0f} {demand}",
-            " ".join([self._candidate(each, keys) for each in ask.candidates]),
-            " ".join([self._done(each, keys) for each in ask.done]),
-            " ".join(
-                [
-                    f"{1000 * each.age:.0f} {each.turn.weight} {self._wider(each.turn, keys)}"
-                    for each in ask.uploads
-                ]
-            ),
+            _pack(facts),
+            _pack(candidates),
+            _pack(done),
+            _pack(uploads),
         ]
         return _reply(await self._line.run(self._ask, keys.names, args))
 
@@ -150,27 +152,24 @@ class SharedWindows:
         keys = _Places([key, f"{key}:passed"])
         booked = 0.0 if slot.local else slot.booked
         # A family may have met its own limit: the app's is not known better by it.
-        facts = f"{booked:.0f} {1000 * pause:.0f} {slot.test:d} {turn.weight} {self._wider(turn, keys)}"
-        answer = await self._line.run(self._refused, keys.names, [f"{facts} {turn.family is None:d}"])
+        facts = [booked, 1000 * pause, slot.test, turn.weight, *self._wider(turn, keys), turn.family is None]
+        answer = await self._line.run(self._refused, keys.names, [_pack(facts)])
         is_new, sure, possible, pause_left, now = map(int, cast("list[int | bytes]", answer))
         evidence = Evidence(sure, possible, slot.test) if is_new else None
         return Refusal(pause_left / 1000, now / 1000, evidence)
 
     async def ban(self, app: str, seconds: float) -> None:
         """No turn of the app for so long, in any process; never shortens a ban."""
-        await self._line.run(self._ban, [self._app_key(app)], [f"{1000 * seconds:.0f}"])
+        await self._line.run(self._ban, [self._app_key(app)], [_pack([1000 * seconds])])
 
     async def refund(self, slot: Slot, limit: float) -> None:
         """Give a turn back that was not used; not if the app was paused or lost since."""
         turn, key = slot.turn, self._app_key(slot.turn.app)
         keys = _Places([key, f"{key}:bucket:{turn.account}"])
-        pace = turn.pace
-        facts = (
-            f"{slot.booked:.0f} {turn.weight} {slot.test:d} {limit:.6f} {turn.app_limit is not None:d} "
-            f"{self._wider(turn, keys)}"
-        )
-        interval = f"{1000 * pace.interval:.3f}" if pace else "0"
-        await self._line.run(self._refund, keys.names, [slot.generation, facts, slot.taken or "-", interval])
+        facts = [slot.generation, slot.booked, turn.weight, slot.test, limit, turn.app_limit is not None]
+        interval = 1000 * turn.pace.interval if turn.pace else 0.0
+        facts += [*self._wider(turn, keys), slot.taken, interval]
+        await self._line.run(self._refund, keys.names, [_pack(facts)])
 
     async def learned(self, app: str) -> tuple[str, LearnedLimit | None]:
         """What all processes believe of an app's limit, and its version; empty and None: nothing."""
@@ -197,34 +196,30 @@ class SharedWindows:
         # The braces keep an app's keys on one node of a cluster, where one script may touch them all.
         return f"{self._prefix}limiter:{{{app}}}"
 
-    def _candidate(self, each: Candidate, keys: "_Places") -> str:
+    def _candidate(self, each: Candidate, keys: "_Places") -> tuple[float, ...]:
         turn, pace = each.turn, each.turn.pace
-        bucket = "0 0 0"
+        place, interval, tolerance = 0, 0.0, 0.0
         if pace is not None:
             place = keys.place(f"{keys.names[0]}:bucket:{turn.account}")
-            bucket = f"{place} {1000 * pace.interval:.3f} {1000 * pace.tolerance:.3f}"
-        family, developer = self._wider(turn, keys).split()
-        return (
-            f"{turn.priority:d} {turn.weight} {bucket} {each.has_waited:d} "
-            f"{family} {turn.family_limit or 0} {developer} {turn.developer_limit or 0}"
-        )
+            interval, tolerance = 1000 * pace.interval, 1000 * pace.tolerance
+        family, developer = self._wider(turn, keys)
+        own = (turn.priority, turn.weight, place, interval, tolerance, each.has_waited)
+        return *own, family, turn.family_limit or 0, developer, turn.developer_limit or 0
 
-    def _done(self, done: Done, keys: "_Places") -> str:
+    def _done(self, done: Done, keys: "_Places") -> tuple[float, ...]:
         slot = done.slot
         booked = 0.0 if slot.local else slot.booked
-        return (
-            f"{booked:.0f} {done.let_through:d} {slot.full:d} {slot.test:d} {slot.turn.weight} "
-            f"{self._wider(slot.turn, keys)}"
-        )
+        wider = self._wider(slot.turn, keys)
+        return booked, done.let_through, slot.full, slot.test, slot.turn.weight, *wider
 
-    def _wider(self, turn: Turn, keys: "_Places") -> str:
+    def _wider(self, turn: Turn, keys: "_Places") -> tuple[int, int]:
         """The places of the family's and the developer account's windows; 0 for none."""
         family = developer = 0
         if turn.family is not None and turn.family_limit is not None:
             family = keys.place(f"{self._app_key(turn.app)}:family:{turn.family}")
         if turn.developer is not None and turn.developer_limit is not None:
             developer = keys.place(f"{self._prefix}limiter:developer:{turn.developer}")
-        return f"{family} {developer}"
+        return family, developer
 
 
 _NOTHING = Demand()
@@ -242,25 +237,35 @@ class _Places:
         return self.names.index(name) + 1
 
 
+def _told(demand: Demand) -> tuple[int, int]:
+    return demand.accounts, demand.calls
+
+
+def _pack(numbers: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(numbers)}d", *numbers)
+
+
 def _reply(answer: Answer) -> Reply:
-    facts, waits = cast("bytes", answer).decode().split("|")
-    granted, wait, limit, now, generation, candidate, taken, *more = facts.split(" ")
-    full, test, grown, saturated, version, paused, banned = more
+    facts, version = cast("list[bytes]", answer)
+    granted, wait, limit, now, generation, candidate, taken, *more = struct.unpack(
+        f"<{len(facts) // 8}d", facts
+    )
+    full, test, grown, saturated, paused, banned, *waits = more
     return Reply(
-        candidate=int(candidate) - 1 if granted == "1" else None,
-        wait=float(wait) / 1000,
-        limit=float(limit),
-        now=float(now),
+        candidate=int(candidate) - 1 if granted else None,
+        wait=wait / 1000,
+        limit=limit,
+        now=now,
         generation=generation,
-        taken="" if taken == "-" else taken,
-        full=full == "1",
-        test=test == "1",
+        taken=taken,
+        full=bool(full),
+        test=bool(test),
         grown=int(grown),
-        saturated=float(saturated) / 1000,
-        version="" if version == "-" else version,
-        paused=float(paused) / 1000,
-        banned=float(banned) / 1000,
-        waits=tuple([float(wait) / 1000 for wait in waits.split()]),
+        saturated=saturated / 1000,
+        version=version.decode(),
+        paused=paused / 1000,
+        banned=banned / 1000,
+        waits=tuple([each / 1000 for each in waits]),
     )
 
 

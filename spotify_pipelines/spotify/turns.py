@@ -90,7 +90,7 @@ class Slot:
         waited: seconds in the queue.
         booked: when, in milliseconds of Redis' clock, or seconds of our own where ``local``.
         generation: of the app's window; another one means that the booking is void.
-        taken: what the account's bucket became by it; empty without an account.
+        taken: what the account's bucket became by it, in milliseconds of Redis' clock; 0 without an account.
         full: it was taken under demand, in a window that was (nearly) full: evidence for the limit.
         test: the one call that finds out whether a pause is over.
     """
@@ -98,8 +98,8 @@ class Slot:
     turn: Turn
     waited: float
     booked: float
-    generation: str = ""
-    taken: str = ""
+    generation: float = 0.0
+    taken: float = 0.0
     full: bool = False
     test: bool = False
     local: bool = False

@@ -16,6 +16,7 @@ from spotify_pipelines.spotify.learning import LearnedLimit, Mode
 from spotify_pipelines.spotify.limiter import Limiter, connect_redis
 from spotify_pipelines.spotify.turns import Banned, Fate, Slot, Turn
 from spotify_pipelines_tests.spotify.harness import CLIENT_ID, SECRET
+from spotify_pipelines_tests.spotify.test_shared import calls_in_window
 from spotify_pipelines_tests.support.simulator import RunningSimulator
 
 NOWHERE = "redis://127.0.0.1:1"
@@ -143,7 +144,7 @@ async def test_redis_that_returns_is_told_what_was_sent_without_it(redis_url: st
         with capture_logs() as logs:
             back = await use(limiter, turn)
         client = connect_redis(redis_url)
-        count = int(await client.hget(f"{key_prefix}limiter:{{app}}", "count") or 0)
+        count = await calls_in_window(client, f"{key_prefix}limiter:{{app}}")
         await client.aclose()
 
     assert not back.local

@@ -28,9 +28,9 @@ async def a_line(url: str) -> AsyncIterator[Line]:
 
 async def test_a_script_gets_what_it_is_given_and_its_answer_comes_back(redis_url: str) -> None:
     async with a_line(redis_url) as line:
-        answer = await line.run(ECHO, ["a key"], ["naïve\r\n$1", 5])
+        answer = await line.run(ECHO, ["a key"], ["naïve\r\n$1", b"5\0"])
 
-    assert answer == [b"a key", "naïve\r\n$1".encode(), 7, [b"5"]]
+    assert answer == [b"a key", "naïve\r\n$1".encode(), 7, [b"5\0"]]
 
 
 async def test_a_script_that_the_server_has_forgotten_is_sent_again(redis_url: str, key_prefix: str) -> None:

@@ -1,5 +1,6 @@
 """Windows in a real Valkey, on a clock that the tests move: nothing waits."""
 
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import redis.asyncio
 from spotify_pipelines.spotify.learning import LearnedLimit
 from spotify_pipelines.spotify.limiter import connect_redis
 from spotify_pipelines.spotify.pace import WINDOW, Pace
+from spotify_pipelines.spotify.scripts import NUMBERS
 from spotify_pipelines.spotify.shared import Ask, Candidate, Done, Reply, SharedWindows, Upload
 from spotify_pipelines.spotify.turns import Priority, Slot, Turn
 from spotify_pipelines.spotify.waiting import Demand
@@ -31,6 +33,13 @@ class Call:
     def counted_from(self, now: float) -> float:
         """Its answer; its booking where there is none yet (a time-out comes before 30 seconds are over)."""
         return self.answered if self.answered is not None and self.answered < now else self.booked
+
+
+async def calls_in_window(client: redis.asyncio.Redis, key: str) -> int:
+    """What an app's window in Redis counts."""
+    numbers = await client.hget(key, "numbers") or bytes(8 * len(NUMBERS))
+    assert isinstance(numbers, bytes)
+    return int(struct.unpack_from("<d", numbers, 8 * NUMBERS.index("count"))[0])
 
 
 @dataclass
@@ -56,7 +65,7 @@ class World:
         return f"{self.prefix}limiter:{{app}}"
 
     async def count(self) -> int:
-        return int(await self.client.hget(self.key, "count") or 0)
+        return await calls_in_window(self.client, self.key)
 
     async def ask(
         self,
