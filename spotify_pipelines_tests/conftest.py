@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["spotify_pipelines_tests.support.services"]
+pytest_plugins = ["spotify_pipelines_tests.support.services", "spotify_pipelines_tests.support.dagster"]
 
 # The same examples on every machine and in every run: a red test is red for everybody. No deadline, since a
 # busy machine is no bug. `pytest --hypothesis-profile=search` looks further, at random.

@@ -7,7 +7,23 @@ replaces a job's default config, so a narrowing field must not change what the j
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["GROUP_OWNERS", "JOB_TAG", "NARROW_TAG", "TRIGGER_TAG", "WORLD_TAG", "Group", "Narrow"]
+__all__ = [
+    "GROUP_OWNERS",
+    "JOB_TAG",
+    "LOCATION_NAME",
+    "MODULE",
+    "NARROW_TAG",
+    "TRIGGER_TAG",
+    "WORLD_TAG",
+    "Group",
+    "Narrow",
+]
+
+MODULE = "spotify_pipelines.definitions"
+"""What Dagster loads."""
+
+LOCATION_NAME = "spotify_pipelines"
+"""One name for every way of loading: the states of schedules and sensors are stored under it."""
 
 JOB_TAG = "spotify_pipelines/job"
 NARROW_TAG = "spotify_pipelines/narrow"

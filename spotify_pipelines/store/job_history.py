@@ -1,9 +1,9 @@
-"""The history of job runs: an idempotent upsert by run id, and what has been written so far.
+"""The history of job runs: an idempotent upsert by run id, what has been written so far, and looking it up.
 
 What belongs here: rows in and out. What does not: reading runs from Dagster (``defs.history``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from spotify_pipelines.store.tables import JobRun
+from spotify_pipelines.settings import World
+from spotify_pipelines.store.tables import Installation, JobRun
 
-__all__ = ["RunRecord", "newest_update", "save_runs"]
+__all__ = ["RunRecord", "find_runs", "known_updates", "newest_update", "save_runs", "world_of_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class RunRecord:
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    counts: dict[str, dict[str, float]] | None
+    """What each asset of the run reported: requested, changed, failed …; None where none did."""
     reconciled_at: datetime
 
     @property
@@ -41,6 +44,38 @@ class RunRecord:
 def newest_update(session: Session) -> datetime | None:
     """The latest change that was written: reading goes on from there. It is read off the rows themselves."""
     return session.scalar(select(func.max(JobRun.reconciled_at)))
+
+
+def known_updates(session: Session, run_ids: Collection[str]) -> dict[str, datetime]:
+    """When those of the runs that are written last changed, by run id."""
+    rows = session.execute(select(JobRun.run_id, JobRun.reconciled_at).where(JobRun.run_id.in_(run_ids)))
+    return {row.run_id: row.reconciled_at for row in rows}
+
+
+def world_of_history(session: Session) -> World:
+    """The world whose runs this database keeps."""
+    return World(session.scalars(select(Installation.world)).one())
+
+
+def find_runs(
+    session: Session,
+    *,
+    job: str | None = None,
+    status: str | None = None,
+    trigger: str | None = None,
+    since: datetime | None = None,
+    limit: int = 20,
+) -> list[RunRecord]:
+    """At most ``limit`` runs, newest first; ``since`` (aware UTC) looks at when they were queued."""
+    query = select(JobRun).order_by(JobRun.queued_at.desc().nulls_last(), JobRun.run_id).limit(limit)
+    wanted = ((JobRun.job_name, job), (JobRun.status, status), (JobRun.trigger, trigger))
+    for column, value in wanted:
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(JobRun.queued_at >= since)
+    names = RunRecord.__dataclass_fields__
+    return [RunRecord(**{name: getattr(run, name) for name in names}) for run in session.scalars(query)]
 
 
 def save_runs(session: Session, runs: Iterable[RunRecord]) -> int:

@@ -582,5 +582,5 @@ class JobRun(Base):
     finished_at: Mapped[Time | None]
     duration_seconds: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(comment="class and first line")
-    counts: Mapped[Json | None]
+    counts: Mapped[Json | None] = mapped_column(JSONB(none_as_null=True))
     reconciled_at: Mapped[Created]
