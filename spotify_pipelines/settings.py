@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv import dotenv_values, load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -27,6 +27,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "World",
+    "export_dotenv",
     "find_root",
     "load_settings",
     "secrets_dir",
@@ -126,6 +127,16 @@ class Settings(BaseSettings):
     read_back_share: float = Field(
         0.1, ge=0, le=1, description="Part of the written playlists that is read back, to be sure"
     )
+    web_host: str = Field("127.0.0.1", min_length=1, description="Where 'serve' listens")
+    web_port: int = Field(3000, ge=0, le=65535, description="0: any that is free")
+    web_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names under which browsers reach 'serve', comma separated, beside those of loopback",
+    )
+    web_token: SecretStr | None = Field(
+        None, min_length=24, description="Asked of everybody; needed where 'serve' is not on loopback"
+    )
+    web_read_only: bool = Field(False, description="'serve' lets nobody change anything")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -146,7 +157,7 @@ class Settings(BaseSettings):
             why = getattr(error, "strerror", None) or "it holds other signs than those of keys"
             raise ValueError(f"SPOTIFY_PIPELINES_VAULT_KEYS_FILE ({file}) can't be read: {why}.") from None
 
-    @field_validator("vault_keys", "feature_sources", mode="before")
+    @field_validator("vault_keys", "feature_sources", "web_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         parts = re.split(r"[,\n]", value) if isinstance(value, str) else None
@@ -298,3 +309,8 @@ def load_settings(root: Path | None = None) -> Settings:
             for e in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+def export_dotenv(root: Path | None = None) -> None:
+    """Export what ``<root>/.env`` says, for libraries that read the environment; an exported variable wins."""
+    load_dotenv((root or find_root()) / ".env", override=False)

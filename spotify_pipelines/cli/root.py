@@ -27,7 +27,9 @@ _MODULES = (
     "albums",
     "policies",
     "playlists",
+    "jobs",
     "calls",
+    "web",
     "demo",
 )
 

@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session
 from spotify_pipelines.settings import World
 from spotify_pipelines.store.tables import Installation, JobRun
 
-__all__ = ["RunRecord", "find_runs", "known_updates", "newest_update", "save_runs", "world_of_history"]
+__all__ = [
+    "RunRecord",
+    "find_run",
+    "find_runs",
+    "known_updates",
+    "newest_update",
+    "save_runs",
+    "world_of_history",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,17 @@ def find_runs(
             query = query.where(column == value)
     if since is not None:
         query = query.where(JobRun.queued_at >= since)
-    names = RunRecord.__dataclass_fields__
-    return [RunRecord(**{name: getattr(run, name) for name in names}) for run in session.scalars(query)]
+    return [_record(run) for run in session.scalars(query)]
+
+
+def find_run(session: Session, run_id: str) -> RunRecord | None:
+    """The run of that id; None where it is not written."""
+    run = session.get(JobRun, run_id)
+    return None if run is None else _record(run)
+
+
+def _record(run: JobRun) -> RunRecord:
+    return RunRecord(**{name: getattr(run, name) for name in RunRecord.__dataclass_fields__})
 
 
 def save_runs(session: Session, runs: Iterable[RunRecord]) -> int:

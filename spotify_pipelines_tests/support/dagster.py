@@ -15,7 +15,7 @@ from spotify_pipelines import services
 from spotify_pipelines.services.dagster_home import refresh_dagster_home
 from spotify_pipelines_tests.support.services import fresh_database
 
-__all__ = ["DagsterHome"]
+__all__ = ["DagsterHome", "dagster_home_in"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,8 @@ class DagsterHome:
     env: Mapping[str, str]
 
 
-def _home(endpoints: services.Endpoints, url: str, folder: Path) -> DagsterHome:
+def dagster_home_in(endpoints: services.Endpoints, url: str, folder: Path) -> DagsterHome:
+    """An instance on the database at ``url``, with its home below ``folder``."""
     server = endpoints.postgres
     assert server
     return DagsterHome(
@@ -56,7 +57,7 @@ def dagster_template(
     """Name of a database with Dagster's tables, to be copied: making them takes seconds."""
     with fresh_database(services_endpoints) as url:
         with pytest.MonkeyPatch.context() as patch:
-            _export(_home(services_endpoints, url, tmp_path_factory.mktemp("dagster")), patch)
+            _export(dagster_home_in(services_endpoints, url, tmp_path_factory.mktemp("dagster")), patch)
             with dg.DagsterInstance.get() as instance:
                 # All three storages are opened here, and each makes its tables.
                 instance.get_runs_count()
@@ -74,7 +75,7 @@ def dagster_home(
 ) -> Iterator[DagsterHome]:
     """An empty instance, exported to this process and those that it starts."""
     with fresh_database(services_endpoints, dagster_template) as url:
-        home = _home(services_endpoints, url, tmp_path / "state")
+        home = dagster_home_in(services_endpoints, url, tmp_path / "state")
         _export(home, monkeypatch)
         yield home
 
