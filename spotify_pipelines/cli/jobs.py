@@ -224,6 +224,7 @@ def _execute(
     export_dotenv()
     run_id = str(uuid.uuid4())
     command = [sys.executable, "-m", "spotify_pipelines.defs.launch", name, "--run-id", run_id, "--outcome"]
+    command += ["--attached"]  # Ctrl-C closes its standard input, and so does our end, whatever it is
     command += ["--config-json", json.dumps(config), "--narrow-json", json.dumps(narrow)]
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C reaches us alone, and the run is cancelled instead of interrupted.
@@ -231,6 +232,7 @@ def _execute(
             command,
             cwd=find_root(),
             env=dict(os.environ),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if verbose else log,
             start_new_session=True,
@@ -246,6 +248,8 @@ def _execute(
 
 def _wait(process: "subprocess.Popen[bytes]") -> tuple[bytes, bool]:
     """What the process printed, and whether it was cancelled meanwhile; a second Ctrl-C does not wait for it."""
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101
 
     def leave(*_: object) -> None:
         raise KeyboardInterrupt
@@ -253,17 +257,19 @@ def _wait(process: "subprocess.Popen[bytes]") -> tuple[bytes, bool]:
     previous = signal.signal(signal.SIGTERM, leave)
     try:
         try:
-            return process.communicate()[0], False
+            return process.stdout.read(), False
         except KeyboardInterrupt:
-            process.terminate()
             typer.echo("Cancelling the run …", err=True)
-            return process.communicate()[0], True
+            process.stdin.close()
+            return process.stdout.read(), True
     except KeyboardInterrupt:
         process.kill()
-        process.wait()
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Run one job in this process on the persistent Dagster instance: ``python -m spotify_pipelines.defs.launch JOB``.
 
 What belongs here: what ``dagster job execute`` does, plus config made of the fields that narrow a job, the trigger's
-tag, the job history written at the end, and SIGTERM as a cancellation. What does not: showing anything; the run
-is in the UI, and ``--outcome`` prints what came of it as JSON.
+tag, the job history written at the end, and cancelling. What does not: showing anything; the run is in the UI, and
+``--outcome`` prints what came of it as JSON.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from spotify_pipelines.store.job_history import RunRecord, find_run
 __all__ = ["LaunchError", "launch", "narrowed_config"]
 
 _REFUSED = 2
+_STDIN = 0
 
 
 class LaunchError(ExplainedError):
@@ -46,11 +47,17 @@ class _Outcome:
 
 
 def launch(
-    job: str, *, run_config: Mapping[str, Any] | None = None, run_id: str | None = None
+    job: str,
+    *,
+    run_config: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    attached: bool = False,
 ) -> dg.DagsterRunStatus:
     """Execute ``job`` to its end; a failed run is a status, not an exception. DAGSTER_HOME names the instance.
 
-    SIGTERM cancels the run while it lasts: it then ends as CANCELED, after its assets have cleaned up.
+    Args:
+        attached: the run is cancelled at the end of standard input: it ends as CANCELED, after its assets have
+            cleaned up.
 
     Raises:
         LaunchError: the config does not fit the job.
@@ -58,8 +65,9 @@ def launch(
     """
     run_id = run_id or str(uuid.uuid4())
     with open_instance() as instance:
-        _cancel_on_sigterm(instance, run_id)
-        definition = definitions().get_job_def(job)
+        if attached:
+            _cancel_when_left(instance, run_id)
+        definition = definitions().resolve_job_def(job)
         try:
             result = definition.execute_in_process(
                 instance=instance,
@@ -116,22 +124,24 @@ def _config_fields(job: dg.JobDefinition) -> dict[str, set[str]]:
     return found
 
 
-def _cancel_on_sigterm(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Let SIGTERM end the run as its operators' "Terminate" does: marked as being cancelled, then interrupted.
+def _cancel_when_left(instance: dg.DagsterInstance, run_id: str) -> None:
+    """End the run as "Terminate" in the UI does, when whoever started it closes our standard input, or is gone.
 
-    Without the mark Dagster takes an interrupt for a crash. A thread of its own sets it, since a signal's handler
-    might come in the middle of the main thread's own work with the database.
+    Marked as being cancelled, then interrupted: without the mark Dagster takes an interrupt for a crash. It can't
+    be a signal: Dagster turns SIGTERM into SIGINT while a run lasts.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:
-        signal.sigwait({signal.SIGTERM})
+        while os.read(_STDIN, 1):
+            continue
         run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
+        if run is not None:
+            if run.is_finished:
+                return
             instance.report_run_canceling(run)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=wait, name="cancel on SIGTERM", daemon=True).start()
+    threading.Thread(target=wait, name="cancel when left", daemon=True).start()
 
 
 def _first_reason(error: dg.DagsterInvalidConfigError) -> str:
@@ -147,8 +157,8 @@ def _run(options: argparse.Namespace, run_id: str) -> _Outcome:
     if not isinstance(given, dict):
         return _Outcome(refused="The config has to be a mapping, as in the launchpad: {ops: {…}}.")
     try:
-        config = narrowed_config(definitions().get_job_def(options.job), given, options.narrow_json or {})
-        launch(options.job, run_config=config, run_id=run_id)
+        config = narrowed_config(definitions().resolve_job_def(options.job), given, options.narrow_json or {})
+        launch(options.job, run_config=config, run_id=run_id, attached=options.attached)
     except LaunchError as error:
         return _Outcome(refused=str(error))
     database = Database.open(load_settings())
@@ -170,6 +180,7 @@ def _main() -> int:
     )
     parser.add_argument("--run-id", default=None, help="the run's id, where the caller wants to choose it")
     parser.add_argument("--outcome", action="store_true", help="print what came of it, as JSON")
+    parser.add_argument("--attached", action="store_true", help="cancel the run at the end of standard input")
     options = parser.parse_args()
     outcome = _run(options, options.run_id or str(uuid.uuid4()))
     if options.outcome:

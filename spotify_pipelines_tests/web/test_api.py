@@ -22,8 +22,11 @@ SENSOR = "albums_queued"
 
 
 @pytest.fixture
-def instance(home: DagsterHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """The server's instance, opened here as well."""
+def instance(
+    home: DagsterHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dg.DagsterInstance]:
+    """The server's instance, opened here as well, and in no checkout: its .env is the user's."""
+    monkeypatch.chdir(tmp_path)
     for name, value in home.env.items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.get() as instance:
