@@ -96,8 +96,6 @@ def test_a_failed_run_says_why_and_ends_with_three(database_url: str) -> None:
     ("words", "said"),
     [
         (("moon",), "There is no job 'moon'"),
-        (("metrics_snapshot", "--limit", "3"), "has no 'limit' to be narrowed by"),
-        (("nightly", "--dry-run"), "a dry run is for jobs with one asset"),
         (("scale_playlists_daily", "--config", "-"), "does not fit, at"),
         (("scale_playlists_daily", "--account", "nobody"), "There is no account 'nobody'"),
         (("build_playlist_snapshot", "--playlist", "7"), "There is no playlist '7'"),
@@ -159,6 +157,19 @@ def test_fields_that_narrow_go_to_every_asset_that_knows_them_and_spare_other_co
     }
     with pytest.raises(LaunchError, match="no 'moon'"):
         narrowed_config(job, {}, {"moon": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "narrow", "said"),
+    [
+        ("metrics_snapshot", {"limit": 3}, "has no 'limit' to be narrowed by"),
+        ("nightly", {"dry_run": True}, "a dry run is for jobs with one asset"),
+        ("refresh_tokens", {"policy": "x"}, "It knows: account_ids, dry_run, force, limit"),
+    ],
+)
+def test_a_job_is_not_narrowed_by_what_it_does_not_know(name: str, narrow: dict[str, Any], said: str) -> None:
+    with pytest.raises(LaunchError, match=said):
+        narrowed_config(definitions().resolve_job_def(name), {}, narrow)
 
 
 def test_an_account_is_narrowed_to_by_its_name(database_url: str) -> None:
