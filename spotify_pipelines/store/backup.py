@@ -156,6 +156,7 @@ def _make_room(engine: Engine) -> None:
                     "Restore into an empty one: name it in SPOTIFY_PIPELINES_DATABASE_URL."
                 )
         Base.metadata.drop_all(connection)
+        connection.execute(text("DROP FUNCTION IF EXISTS refuse_to_rewrite_history()"))
         connection.execute(text(f"DROP TABLE IF EXISTS {_ALEMBIC}"))
 
 

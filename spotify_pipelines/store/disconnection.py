@@ -99,11 +99,19 @@ def erase_account(session: Session, account_id: int, values: Mapping[str, Any], 
     own = Playlist.account_id == account_id
     ids = session.scalars(select(Playlist.id).where(own)).all()
     living = session.scalars(select(Playlist.id).where(own, Playlist.status != "retired")).all()
+    # Histories let nothing be rewritten but this, and only until the transaction ends.
+    session.execute(select(func.set_config("spotify_pipelines.erases_person", "yes", True)))
     session.execute(
         update(PlaylistHistory)
         .where(PlaylistHistory.playlist_id.in_(ids))
         # Names and descriptions that the owner gave, and what lay in playlists of theirs.
         .values(before=null(), after=null(), reason=None)
+    )
+    session.execute(
+        update(PlaylistSnapshot)
+        .where(PlaylistSnapshot.playlist_id.in_(ids))
+        # The owner's own words, where an edit of theirs was adopted.
+        .values(details=null())
     )
     session.execute(update(SyncIntent).where(SyncIntent.playlist_id.in_(ids)).values(spotify_id=None))
     session.execute(
@@ -119,7 +127,8 @@ def erase_account(session: Session, account_id: int, values: Mapping[str, Any], 
             status="retired",
             retired_at=func.coalesce(Playlist.retired_at, now),
             spotify_id=None,
-            sync_error=None,
+            **dict.fromkeys(("sync_error", "lock_reason", "pause_reason", "read_back_at")),
+            unfollow=False,
             **dict.fromkeys(confirmed),
         )
     )
