@@ -125,8 +125,9 @@ class Limiter:
 
     async def ask(self, ask: Ask) -> tuple[Reply, bool]:
         """The reply to a question, and whether it came from the local share."""
-        uploads = self._local.uploads(ask.app) if ask.app in self._to_upload else []
-        reply = await self.reach(lambda: self._shared.ask(replace(ask, uploads=uploads)))
+        if ask.app in self._to_upload:
+            ask = replace(ask, uploads=self._local.uploads(ask.app))
+        reply = await self.reach(lambda: self._shared.ask(ask))
         if reply is None:
             # What this process does on its own is not in Redis: it is told when Redis is back.
             self._to_upload.add(ask.app)

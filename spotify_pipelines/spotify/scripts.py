@@ -79,6 +79,8 @@ end
 -- What became of a call: it leaves the tenth of its booking for that of its answer.
 local function move(window, booked, calls)
   if not window.since then return end
+  -- Within one tenth nothing changes.
+  if booked >= window.since and math.floor(booked / 100) == tenth then return end
   take_out(window, booked, calls)
   add(window, tenth, calls)
 end
@@ -107,10 +109,8 @@ end
 
 local function move_all(booked, calls, family, developer)
   move(app, booked, calls)
-  for _, place in ipairs({family, developer}) do
-    local window = extra_window(place)
-    if window then move(window, booked, calls) end
-  end
+  if family > 0 then move(extra_window(family), booked, calls) end
+  if developer > 0 then move(extra_window(developer), booked, calls) end
 end
 
 local function save()
