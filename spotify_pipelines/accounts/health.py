@@ -2,8 +2,8 @@
 
 What belongs here: plain decisions over plain values. What does not: the clock, the database, Spotify's errors
 (``outcomes`` reads those). Three states: ``ok``; ``degraded``, which goes on at a reduced pace after
-transient trouble; ``quarantined``, where only a person or Spotify can help, left alone except for a probe
-now and then.
+transient trouble until it has proved itself; ``quarantined``, where only a person or Spotify can help, left alone
+except for a probe now and then. What befalls an app with all its accounts is no account's health (``breaker``).
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-__all__ = ["ADVICE", "Health", "HealthState", "Outcome", "Wave", "after", "healthy", "waves"]
+__all__ = [
+    "ADVICE",
+    "HEALS_AFTER",
+    "QUIET",
+    "Health",
+    "HealthState",
+    "Outcome",
+    "Wave",
+    "after",
+    "healthy",
+    "waves",
+]
 
 
 class HealthState(StrEnum):
@@ -83,6 +94,10 @@ _GOOD = frozenset(
 _SPECIFIC = frozenset({Outcome.SECRET_READABLE, Outcome.INCIDENT_OVER})
 """These end one reason, and say nothing where there is another or none."""
 
+HEALS_AFTER = 3
+"""Good outcomes in a row that make a degraded account ok again: one between failures is no recovery."""
+QUIET = timedelta(minutes=30)
+"""After so long without a failure a single good outcome will do."""
 _FIRST_PROBE = timedelta(hours=1)
 _LAST_PROBE = timedelta(hours=24)
 
@@ -97,8 +112,8 @@ ADVICE: Mapping[Outcome, str] = {
     "'spotify-pipelines accounts connect' and agree to all of them.",
     Outcome.NOT_REGISTERED: "The user is not on the app's list. Add them under User Management in Spotify's "
     "developer dashboard (at most five users in development mode).",
-    Outcome.PREMIUM_LAPSED: "The app's owner has no Premium subscription any more. Renew it; it is tried "
-    "again by itself.",
+    Outcome.PREMIUM_LAPSED: "The account's user has no Premium subscription any more, and Spotify asks for one. "
+    "Have it renewed; it is tried again by itself.",
     Outcome.SECRET_UNREADABLE: "Its stored tokens can't be opened. Put the missing key back into "
     "SPOTIFY_PIPELINES_VAULT_KEYS, or connect the account again.",
     Outcome.INCIDENT: "Spotify refused the consents of many accounts of its app at once, which is taken for "
@@ -119,6 +134,8 @@ class Health:
         since: when it came into this state (aware UTC).
         failures: failures in a row; in quarantine, including those of probes.
         next_probe_at: when a quarantined account may be tried; None: only a person can help.
+        successes: good outcomes in a row while it is degraded.
+        last_failure_at: when it last failed (aware UTC); None where all is well.
     """
 
     state: HealthState
@@ -126,6 +143,8 @@ class Health:
     since: datetime
     failures: int = 0
     next_probe_at: datetime | None = None
+    successes: int = 0
+    last_failure_at: datetime | None = None
 
     def probe_due(self, now: datetime) -> bool:
         """Quarantined, and the time to try has come."""
@@ -145,7 +164,9 @@ def after(health: Health, outcome: Outcome, now: datetime) -> Health:
     """The account's health once ``outcome`` has happened at ``now`` (aware UTC).
 
     Transient failures degrade and heal; only a lost right or an unreadable secret quarantines; what heals
-    depends on the reason. An outcome that proves nothing about the reason leaves the health as it is.
+    depends on the reason. An outcome that proves nothing about the reason leaves the health as it is. A degraded
+    account is ok again after ``HEALS_AFTER`` good outcomes in a row, or one after a ``QUIET`` time; of a
+    quarantined one, a single proof decides.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -168,7 +189,25 @@ def _after_good(health: Health, outcome: Outcome, now: datetime) -> Health:
         return health
     if outcome in _SPECIFIC and health.reason is None:
         return health
+    if _has_to_prove_itself(health, outcome):
+        health = replace(health, successes=health.successes + 1)
+        if not _has_recovered(health, now):
+            return health
     return Health(HealthState.OK, None, health.since if health.state is HealthState.OK else now)
+
+
+def _has_to_prove_itself(health: Health, outcome: Outcome) -> bool:
+    # A new consent, or the end of the very thing that degraded it, needs no repetition.
+    return (
+        outcome in (Outcome.SUCCESS, Outcome.TOKEN_GRANTED)
+        and health.state is HealthState.DEGRADED
+        and health.reason is not Outcome.INCIDENT
+    )
+
+
+def _has_recovered(health: Health, now: datetime) -> bool:
+    was_quiet = health.last_failure_at is not None and now - health.last_failure_at >= QUIET
+    return was_quiet or health.successes >= HEALS_AFTER
 
 
 def _in_incident(health: Health, now: datetime) -> Health:
@@ -181,6 +220,7 @@ def _in_incident(health: Health, now: datetime) -> Health:
 def _after_transient(health: Health, outcome: Outcome, now: datetime) -> Health:
     if health.reason is Outcome.INCIDENT:
         return health  # only its end, or a token, says that it is over
+    health = replace(health, successes=0, last_failure_at=now)
     if health.state is HealthState.QUARANTINED:
         return _next_probe(replace(health, failures=health.failures + 1), now)
     failures = health.failures + 1
@@ -188,13 +228,15 @@ def _after_transient(health: Health, outcome: Outcome, now: datetime) -> Health:
         return replace(health, failures=failures, reason=outcome)
     if failures < _DEGRADES_AFTER[outcome]:
         return replace(health, failures=failures, reason=outcome)
-    return Health(HealthState.DEGRADED, outcome, now, failures)
+    return replace(health, state=HealthState.DEGRADED, reason=outcome, since=now, failures=failures)
 
 
 def _quarantined(health: Health, reason: Outcome, now: datetime) -> Health:
     if health.state is HealthState.QUARANTINED:
-        return _next_probe(replace(health, reason=reason, failures=health.failures + 1), now)
-    return _next_probe(Health(HealthState.QUARANTINED, reason, now, failures=1), now)
+        again = replace(health, reason=reason, failures=health.failures + 1, last_failure_at=now)
+        return _next_probe(again, now)
+    lost = Health(HealthState.QUARANTINED, reason, now, failures=1, last_failure_at=now)
+    return _next_probe(lost, now)
 
 
 def _next_probe(health: Health, now: datetime) -> Health:

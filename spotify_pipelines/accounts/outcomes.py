@@ -23,16 +23,16 @@ _TOKEN_ENDPOINT = "/api/token"  # noqa: S105 - a path
 _FORBIDDEN = {
     ForbiddenReason.SCOPE: Outcome.SCOPE_MISSING,
     ForbiddenReason.NOT_REGISTERED: Outcome.NOT_REGISTERED,
-    ForbiddenReason.OWNER_PREMIUM: Outcome.PREMIUM_LAPSED,
+    ForbiddenReason.PREMIUM: Outcome.PREMIUM_LAPSED,
 }
 
 
 def outcome_of(error: BaseException) -> Outcome | None:
     """What to record for the account whose call raised ``error``; None where the account is not to blame.
 
-    Not to blame: rate limits and bans (the app's), a missing playlist or a bad body (the request's), an
-    endpoint that the app's regime lacks, and trouble with tokens, which ``credentials`` records where it
-    happens.
+    Not to blame: rate limits, bans and the owner's lapsed Premium (the app's), a missing playlist or a bad body
+    (the request's), an endpoint that the app's regime lacks, and trouble with tokens, which ``credentials`` records
+    where it happens.
 
     >>> outcome_of(Unavailable("503", endpoint="PUT /playlists/{id}/items")).value
     'transient_failure'

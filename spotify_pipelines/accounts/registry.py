@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.accounts import health as rules
+from spotify_pipelines.accounts.app_incidents import AppIncidentStanding, open_incidents
 from spotify_pipelines.accounts.capabilities import DEFAULT_DAYS, Finding, findings
 from spotify_pipelines.accounts.consent import ConsentLevel, consent_ends, consent_level
 from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outcome
@@ -221,6 +222,7 @@ def save_account(
     if account is None:
         account = Account(app_id=app_id, spotify_user_id=profile.id, name=_free_name(session, name, profile))
         account.health, account.health_since, account.failures = HealthState.OK.value, now, 0
+        account.successes = 0
         session.add(account)
         session.flush()
     elif name is not None and name != account.name:
@@ -278,6 +280,8 @@ def health_of(account: Account) -> Health:
         since=account.health_since,
         failures=account.failures,
         next_probe_at=account.next_probe_at,
+        successes=account.successes,
+        last_failure_at=account.last_failure_at,
     )
 
 
@@ -289,11 +293,13 @@ def record_health(
     run_id: str | None,
     *,
     detail: str | None = None,
+    calls: int | None = None,
 ) -> Health:
     """Take down what happened to an account; a change of state leaves an event and a line in the log.
 
     Args:
         detail: a sentence on what happened, for the event; by default what the reason means.
+        calls: calls that the run has made for the account, where it knows.
 
     Raises:
         RegistryError: there is no such account.
@@ -307,9 +313,11 @@ def record_health(
     account.health, account.health_since, account.failures = after.state.value, after.since, after.failures
     account.health_reason = after.reason.value if after.reason else None
     account.next_probe_at = after.next_probe_at
+    account.successes, account.last_failure_at = after.successes, after.last_failure_at
     if _is_news(before, after):
         detail = detail or (ADVICE[after.reason] if after.reason else None)
         event = AccountEvent(account_id=account.id, at=now, event="health_changed", run_id=run_id)
+        event.cause, event.calls = outcome.value, calls
         event.health_before, event.health_after = before.state.value, after.state.value
         event.reason = f"{after.reason.value}: {detail}" if after.reason else detail
         session.add(event)
@@ -320,6 +328,9 @@ def record_health(
             before=before.state.value,
             after=after.state.value,
             reason=after.reason.value if after.reason else None,
+            cause=outcome.value,
+            calls=calls,
+            next_probe_at=after.next_probe_at.isoformat() if after.next_probe_at else None,
             detail=detail,
             run_id=run_id,
         )
@@ -355,6 +366,7 @@ class AppStanding:
     cooldown_until: datetime | None
     cooldown_reason: str | None
     cooldown_kind: str | None
+    incident: AppIncidentStanding | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +406,7 @@ def app_standings(
     connected, made = queries.accounts_per_app(session), calls_today(session, now)
     learned = queries.learned_limits(session)
     standings, banned = [], {ban.app_id: ban for ban in bans(session, now)}
+    in_trouble = open_incidents(session)
     for app in queries.apps(session):
         ban = banned.get(app.id)
         standings.append(
@@ -412,6 +425,7 @@ def app_standings(
                 cooldown_until=ban.until if ban else None,
                 cooldown_reason=ban.reason if ban else None,
                 cooldown_kind=ban.kind if ban else None,
+                incident=in_trouble.get(app.id),
             )
         )
     return standings

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_pipelines.cli.apps import print_incidents
 from spotify_pipelines.cli.consent import connect, reauthorize
 from spotify_pipelines.cli.opening import open_database
 from spotify_pipelines.cli.output import Exit, minute, plain, print_json, print_table
@@ -70,21 +71,36 @@ def list_accounts(as_json: _Json = False) -> None:
 
 
 def health(as_json: _Json = False) -> None:
-    """Show how every account is, why, and what to do. Exit code 1 if one needs a person or is not well.
+    """Show how every account is, why, and what to do. Exit code 1 if one, or its app, needs a person or is not well.
 
     Example: spotify-pipelines accounts health
     """
-    accounts = _standings()
+    from spotify_pipelines.accounts.registry import account_standings, app_standings
+
+    now = datetime.now(UTC)
+    with closing(open_database(load_settings())) as database, database.transaction() as session:
+        accounts, apps = account_standings(session, now), app_standings(session, now)
+    incidents = [app for app in apps if app.incident is not None]
     if as_json:
-        print_json({"accounts": [asdict(account) for account in accounts]})
+        print_json(
+            {
+                "accounts": [asdict(account) for account in accounts],
+                "incidents": [{"app": app.name, **asdict(app.incident)} for app in incidents if app.incident],
+            }
+        )
     else:
         print_table(
-            ("Account", "Health", "Since (UTC)", "Next probe (UTC)", "Consent until", "What to do"),
+            (
+                *("Account", "Health", "Reason", "Since (UTC)", "Failures", "Next probe (UTC)"),
+                *("Consent until", "What to do"),
+            ),
             [
                 (
                     account.name,
                     account.health,
+                    account.reason,
                     minute(account.since),
+                    account.failures or None,
                     minute(account.next_probe_at),
                     _consent(account),
                     account.advice,
@@ -92,7 +108,9 @@ def health(as_json: _Json = False) -> None:
                 for account in accounts
             ],
         )
-    if any(account.health != "ok" or account.consent in ("urgent", "ended") for account in accounts):
+        print_incidents(incidents)
+    in_need = any(account.health != "ok" or account.consent in ("urgent", "ended") for account in accounts)
+    if in_need or incidents:
         raise typer.Exit(Exit.PARTLY)
 
 

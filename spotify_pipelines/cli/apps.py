@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from spotify_pipelines.accounts.registry import AppStanding
 
-__all__ = ["register"]
+__all__ = ["print_incidents", "register"]
 
 _SECRET_VARIABLE = "SPOTIFY_PIPELINES_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 _LONGEST_ID = 100
@@ -148,6 +148,7 @@ def list_apps(as_json: _Json = False) -> None:
             for app in apps
         ],
     )
+    print_incidents(apps)
     _print_limits(apps)
     _print_capabilities(apps, now)
 
@@ -320,6 +321,32 @@ def _read_secret(file: Path) -> SecretStr:
             f"the file {plain(str(file))} has to hold the client secret and nothing else."
         )
     return SecretStr(secret)
+
+
+def print_incidents(apps: "Sequence[AppStanding]") -> None:
+    """Trouble of whole apps: none of their accounts is to blame."""
+    rows = [
+        (
+            app.name,
+            app.incident.kind,
+            minute(app.incident.since),
+            app.incident.probes,
+            minute(app.incident.next_probe_at),
+            app.incident.reason,
+            app.incident.advice,
+        )
+        for app in apps
+        if app.incident is not None
+    ]
+    if rows:
+        typer.echo()
+        print_table(
+            (
+                *("App", "Incident", "Since (UTC)", "Failed probes", "Next probe (UTC)"),
+                *("Because", "What to do"),
+            ),
+            rows,
+        )
 
 
 def _print_limits(apps: "Sequence[AppStanding]") -> None:

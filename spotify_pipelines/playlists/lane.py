@@ -5,13 +5,14 @@ next run, and what an error means for the playlists that are left. What does not
 many at once (``sync``), what calls are needed (``call_plan``), creations (``creation``), rows (``records``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from spotify_pipelines.playlists.account_lease import AccountLease
+from spotify_pipelines.playlists.app_watch import Blocked
 from spotify_pipelines.playlists.call_plan import (
     ITEMS_PER_CALL,
     LONGEST_HIDDEN,
@@ -98,9 +99,9 @@ class _Held:
 class _AppBlocked(Exception):
     """The account's app may not be called before ``until``."""
 
-    def __init__(self, until: datetime) -> None:
-        super().__init__("the quota of the account's app is spent")
-        self.until = until
+    def __init__(self, blocked: Blocked) -> None:
+        super().__init__(blocked.reason)
+        self.until = blocked.until
 
 
 class AccountLane:
@@ -114,7 +115,9 @@ class AccountLane:
         library: playlists in the account's library, as far as known.
         run_id: the run that does this.
         now: the clock (aware UTC).
-        blocked_until: until when the account's app may not be called; None: it may.
+        blocked: why and until when the account's app may not be called; None: it may.
+        met: told of each trouble on Spotify's side, before it is decided what that means for what is left.
+        worked: called after each playlist that is as it should be.
         progress: called after each playlist.
         read_back_share: part of the written playlists (0 to 1) that are to be read back.
     """
@@ -129,7 +132,9 @@ class AccountLane:
         library: int,
         run_id: str,
         now: Callable[[], datetime],
-        blocked_until: Callable[[], datetime | None],
+        blocked: Callable[[], Blocked | None],
+        met: Callable[[SpotifyError], Awaitable[None]],
+        worked: Callable[[], None],
         progress: Callable[[], None],
         read_back_share: float = 0.0,
     ) -> None:
@@ -142,7 +147,9 @@ class AccountLane:
         self._api = api
         self._pending = list(targets)
         self._now = now
-        self._blocked_until = blocked_until
+        self._blocked = blocked
+        self._met = met
+        self._worked = worked
         self._progress = progress
         self._read_back_share = read_back_share
         self._account_id = targets[0].row.account_id
@@ -167,7 +174,7 @@ class AccountLane:
             except _AppBlocked as blocked:
                 self._defer_rest(blocked.until, str(blocked))
             except SpotifyError as error:
-                self._end_with(error)
+                await self._end_with(error)
         except LeaseLost as lost:
             for target in self._pending:
                 self.result.failed.append(Failure(_item(target), str(lost), type(lost).__name__))
@@ -189,10 +196,13 @@ class AccountLane:
             try:
                 await self._sync(target)
                 troubles = 0
+                self._worked()
             except Postponed as later:
                 self._postpone(target, later)
             except SpotifyError as error:
                 troubles += 1
+                await self._met(error)
+                self._stop_if_blocked()
                 if _concerns_all(error) or troubles == _TROUBLES_IN_A_ROW:
                     raise
                 self._fail(target, error)
@@ -200,8 +210,8 @@ class AccountLane:
             self._progress()
 
     def _stop_if_blocked(self) -> None:
-        if (until := self._blocked_until()) is not None:
-            raise _AppBlocked(until)
+        if (blocked := self._blocked()) is not None:
+            raise _AppBlocked(blocked)
 
     # ── one playlist ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -348,13 +358,16 @@ class AccountLane:
         self.result.failed.append(Failure(_item(target), str(error), kind))
         _log.warning("playlist.failed", playlist=target.row.label, kind=kind, reason=str(error))
 
-    def _end_with(self, error: SpotifyError) -> None:
+    async def _end_with(self, error: SpotifyError) -> None:
         """The account's other playlists would fare no better: they wait, or fail for the same reason."""
+        await self._met(error)
         if isinstance(error, QuotaExceeded):
             self.result.blocked_until = error.until
             self._defer_rest(error.until, str(error))
         elif isinstance(error, RateLimited):
             self._defer_rest(self._now() + _AFTER_RATE_LIMIT, str(error))
+        elif (blocked := self._blocked()) is not None:
+            self._defer_rest(blocked.until, blocked.reason)
         else:
             while self._pending:
                 self._fail(self._pending[0], error)

@@ -21,6 +21,7 @@ from spotify_pipelines.accounts.health import ADVICE, Health, HealthState, Outco
 from spotify_pipelines.accounts.outcomes import outcome_of
 from spotify_pipelines.accounts.registry import health_of, record_health
 from spotify_pipelines.playlists.account_lease import TTL, AccountLease, hold_account
+from spotify_pipelines.playlists.app_watch import AppWatch
 from spotify_pipelines.playlists.call_plan import (
     SyncNeeds,
     Write,
@@ -32,12 +33,14 @@ from spotify_pipelines.playlists.desired import Target, targets_from
 from spotify_pipelines.playlists.foresight import foresee
 from spotify_pipelines.playlists.history import Action, record
 from spotify_pipelines.playlists.lane import AccountLane, LaneResult
+from spotify_pipelines.playlists.lanes import PATIENCE, Lane, Lanes, open_lanes
 from spotify_pipelines.playlists.policies import policy_from_json
 from spotify_pipelines.playlists.read_back import ReadBack, ReadBackResult
 from spotify_pipelines.playlists.records import Records
 from spotify_pipelines.report import Deferral, Failure, Report
 from spotify_pipelines.spotify.accounting import CallLog
 from spotify_pipelines.spotify.client import SpotifyClient
+from spotify_pipelines.spotify.errors import SpotifyError
 from spotify_pipelines.spotify.turns import Priority
 from spotify_pipelines.store import accounts as account_store
 from spotify_pipelines.store import playlists as store
@@ -50,6 +53,8 @@ __all__ = ["Progress", "foresee_sync", "sync_playlists"]
 _log = structlog.get_logger(__name__)
 
 USE_CASE = "sync_playlists"
+PROBES = "probe"
+QUOTA_SPENT = "the quota of the account's app is spent"
 
 
 class Progress(Protocol):
@@ -82,6 +87,7 @@ async def sync_playlists(
     dry_run: bool = False,
     max_parallel_accounts: int = 16,
     read_back_share: float = 0.0,
+    patience: float = PATIENCE,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     progress: Progress | None = None,
 ) -> Report:
@@ -104,6 +110,7 @@ async def sync_playlists(
         max_parallel_accounts: accounts worked on at once.
         read_back_share: part of the written playlists (0 to 1) that is read back, of apps whose budget is not spent.
             Its calls stand apart from those that the report counts.
+        patience: seconds without an answer after which an account no longer holds up others.
         sleep: takes the pauses before playlists are read back.
         progress: called after each playlist.
 
@@ -112,7 +119,8 @@ async def sync_playlists(
     """
     targets = _load(database, now(), playlist_ids=playlist_ids, account_ids=account_ids, policy=policy)
     chosen = _choose(targets, limit, force)
-    run = _Run(database, client, run_id, now, progress, len(chosen.due), force, read_back_share)
+    watch = AppWatch(database, client, run_id, now)
+    run = _Run(database, client, run_id, now, progress, len(chosen.due), force, watch, read_back_share)
     run.report.requested = chosen.selected - chosen.beyond_limit
     run.report.unchanged = chosen.selected - chosen.beyond_limit - len(chosen.due)
     if chosen.beyond_limit:
@@ -125,17 +133,19 @@ async def sync_playlists(
     health = _health(database, list(by_account))
     planned = waves(health, now())
     libraries = _libraries(database, list(by_account))
-    by_account = run.within_budget(
-        by_account, {id_ for wave in planned for id_ in wave.account_ids}, libraries
-    )
+    worked = [id_ for wave in planned for id_ in wave.account_ids]
+    by_account = run.within_budget(by_account, set(worked), libraries)
     if dry_run:
         _describe(run.report, by_account, health, libraries, now())
         _tell_tracks(database, run.report, by_account)
         return run.report
-    run.leave_alone(by_account, health, {id_ for wave in planned for id_ in wave.account_ids})
+    run.leave_alone(by_account, health, set(worked))
     with calls.child() as mine:
-        for wave in planned:
-            await run.work(wave, by_account, max_parallel_accounts)
+        await run.look_at_apps(by_account, worked, max_parallel_accounts)
+        async with open_lanes(max_parallel_accounts, patience) as lanes:
+            for wave in planned:
+                await run.work(wave, by_account, lanes)
+    run.record_troubles()
     run.report.calls = mine.total
     await run.read_back(sleep)
     run.report.rows.sort(key=lambda row: (row["state"] != "failed", str(row["playlist"])))
@@ -160,7 +170,7 @@ def foresee_sync(
         progress=None,
         total=len(targets),
         force=False,
-        read_back_share=0.0,
+        watch=AppWatch(database, client, run_id, now),
     )
     run.report.requested = len(targets)
     by_account = _by_account(targets)
@@ -234,6 +244,16 @@ def _libraries(database: Database, account_ids: Sequence[int]) -> dict[int, int]
         return store.library_sizes(session, account_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """A failure that may pass, of an account or of its app."""
+
+    app_id: int
+    account_id: int
+    detail: str
+    calls: int
+
+
 @dataclass(slots=True)
 class _Run:
     """One sync over all accounts: its lanes, the apps that are blocked meanwhile, and the report."""
@@ -245,33 +265,48 @@ class _Run:
     progress: Progress | None
     total: int
     force: bool
+    watch: AppWatch
     read_back_share: float = 0.0
     report: Report = field(default_factory=lambda: Report("playlists"))
-    blocked: dict[int, datetime] = field(default_factory=dict)
+    troubles: list[_Trouble] = field(default_factory=list)
     short_of_budget: set[int] = field(default_factory=set)
     to_read_back: dict[int, list[int]] = field(default_factory=dict)
+    answers: dict[int, CallLog] = field(default_factory=dict)
     done: int = 0
 
-    async def work(
-        self, wave: Wave, by_account: Mapping[int, list[Target]], max_parallel_accounts: int
+    async def look_at_apps(
+        self, by_account: Mapping[int, list[Target]], account_ids: Sequence[int], at_once: int
     ) -> None:
-        """All lanes of a wave, in their order, so many at once."""
+        """Try the apps that are in trouble, through one account each; those still in it are waited for."""
+        accounts = defaultdict(list)
+        for account_id in account_ids:
+            if targets := by_account[account_id]:
+                accounts[targets[0].row.app_id].append(account_id)
+        self.watch.accounts, self.watch.at_once = dict(accounts), at_once
+        with self.client.calls.child() as mine:
+            await self.watch.try_those_in_trouble()
+        if mine.total:
+            self._record_probes(mine)
+
+    async def work(self, wave: Wave, by_account: Mapping[int, list[Target]], lanes: Lanes) -> None:
+        """All lanes of a wave, in their order."""
+        await lanes.wave(
+            [self._as_lane(wave, by_account[id_]) for id_ in wave.account_ids if by_account[id_]],
+            wave.concurrency,
+        )
+
+    def _as_lane(self, wave: Wave, targets: list[Target]) -> Lane:
+        row = targets[0].row
         priority = Priority.HEALTHY if wave.state is HealthState.OK else Priority.DEGRADED
-        places = asyncio.Semaphore(min(max_parallel_accounts, wave.concurrency or max_parallel_accounts))
 
-        async def lane(account_id: int) -> None:
-            async with places:
-                await self._work_on(by_account[account_id], priority)
+        async def work() -> None:
+            with self.client.calls.child() as mine:
+                self.answers[row.account_id] = mine
+                await self._work_on(targets, priority, probe=wave.probe)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for account_id in wave.account_ids:
-                    group.create_task(lane(account_id))
-        except BaseExceptionGroup as errors:
-            # Lanes report Spotify's errors; what comes here (the database, a bug) ends the run, once.
-            raise errors.exceptions[0] from None
+        return Lane(work, lambda: self._answers(row.account_id), lambda: self.watch.place(row.app_id))
 
-    async def _work_on(self, targets: list[Target], priority: Priority) -> None:
+    async def _work_on(self, targets: list[Target], priority: Priority, *, probe: bool) -> None:
         """One account's lane, under its lease, on rows read anew: somebody may have been faster."""
         ready = self._without_deferred(targets)
         if not ready:
@@ -287,8 +322,43 @@ class _Run:
             fresh = _load(self.database, self.now(), playlist_ids=[target.row.id for target in ready])
             due = [target for target in fresh if _is_due(target, self.force)]
             self._count_unchanged(len(ready) - len(due))
-            if due:
+            if due and (not probe or await self._is_back(due)):
                 await self._lane(due, lease, priority)
+
+    async def _is_back(self, targets: list[Target]) -> bool:
+        """Whether one cheap call shows that a quarantined account works again; else its playlists wait on."""
+        row, error = targets[0].row, None
+        with self.client.calls.child() as mine:
+            try:
+                await self.client.as_account(row.account_id, priority=Priority.DEGRADED).probe()
+            except SpotifyError as met:
+                error = met
+        self._record_probes(mine)
+        if error is None:
+            self._record_outcomes(row.account_id, {Outcome.SUCCESS: None}, mine.total)
+        else:
+            await self.watch.failed(row.app_id, row.account_id, error)
+            if (outcome := outcome_of(error)) is not None and row.app_id not in self.watch.in_trouble:
+                self._record_outcomes(row.account_id, {outcome: str(error)}, mine.total)
+        health = _health(self.database, [row.account_id])[row.account_id]
+        if error is None and health.state is not HealthState.QUARANTINED:
+            return True
+        if blocked := self.watch.blocked(row.app_id):
+            self._defer(targets, blocked.until, blocked.reason)
+        else:
+            self.leave_alone({row.account_id: targets}, {row.account_id: health}, set())
+        return False
+
+    def _record_probes(self, mine: CallLog) -> None:
+        """Store calls that only found something out: they are neither above nor below the minimum."""
+        least = {(key.app_id, key.account_id, key.endpoint): n.calls for key, n in mine.snapshot().items()}
+        with self.database.transaction() as session:
+            record_calls(session, run_id=self.run_id, use_case=PROBES, rows=mine.rows(), minimum=least)
+        self.report.minimum_calls += mine.total
+
+    def _answers(self, account_id: int) -> int:
+        log = self.answers.get(account_id)
+        return sum(count.ok for count in log.snapshot().values()) if log else 0
 
     def _distrust(self, lease: AccountLease, row: store.SyncRow) -> None:
         """Whoever let the lease run out may have a call in flight, for any playlist that was due then.
@@ -320,7 +390,9 @@ class _Run:
             library=library,
             run_id=self.run_id,
             now=self.now,
-            blocked_until=lambda: self._blocked_until(row.app_id),
+            blocked=lambda: self.watch.blocked(row.app_id),
+            met=lambda error: self.watch.failed(row.app_id, row.account_id, error),
+            worked=lambda: self.watch.worked(row.app_id),
             progress=self._one_more,
             read_back_share=0.0 if row.app_id in self.short_of_budget else self.read_back_share,
         )
@@ -373,8 +445,8 @@ class _Run:
 
     def _take_over(self, row: store.SyncRow, result: LaneResult, calls: int) -> None:
         if result.blocked_until is not None:
-            self.blocked[row.app_id] = result.blocked_until
-        self._record_health(row.account_id, result, calls)
+            self.watch.block(row.app_id, result.blocked_until, QUOTA_SPENT)
+        self._record_health(row, result, calls)
         if result.to_read_back:
             self.to_read_back[row.account_id] = result.to_read_back
         report = self.report
@@ -397,15 +469,29 @@ class _Run:
         if result.unchanged:
             _log.info("playlist.unchanged", account=row.account_name, playlists=len(result.unchanged))
 
-    def _record_health(self, account_id: int, result: LaneResult, calls: int) -> None:
-        outcomes = [outcome for error in result.errors if (outcome := outcome_of(error)) is not None]
-        details = {outcome_of(error): str(error) for error in result.errors}
+    def _record_health(self, row: store.SyncRow, result: LaneResult, calls: int) -> None:
+        """Take down what an account met; what may yet turn out to be its app's, at the end of the run."""
+        details = {
+            outcome: str(error) for error in result.errors if (outcome := outcome_of(error)) is not None
+        }
+        if (detail := details.pop(Outcome.TRANSIENT_FAILURE, None)) is not None:
+            self.troubles.append(_Trouble(row.app_id, row.account_id, detail, calls))
+        outcomes: dict[Outcome, str | None] = dict(details)
         if calls and not result.errors and not result.deferred:
-            outcomes = [Outcome.SUCCESS]
+            outcomes = {Outcome.SUCCESS: None}
+        self._record_outcomes(row.account_id, outcomes, calls)
+
+    def record_troubles(self) -> None:
+        """Take down the failures of accounts whose apps were well."""
+        for each in self.troubles:
+            if each.app_id not in self.watch.in_trouble:
+                self._record_outcomes(each.account_id, {Outcome.TRANSIENT_FAILURE: each.detail}, each.calls)
+
+    def _record_outcomes(self, account_id: int, outcomes: Mapping[Outcome, str | None], calls: int) -> None:
         with self.database.transaction() as session:
-            for outcome in dict.fromkeys(outcomes):
+            for outcome, detail in outcomes.items():
                 record_health(
-                    session, account_id, outcome, self.now(), self.run_id, detail=details.get(outcome)
+                    session, account_id, outcome, self.now(), self.run_id, detail=detail, calls=calls
                 )
 
     def within_budget(
@@ -480,17 +566,16 @@ class _Run:
         """The playlists that may be worked on now; the others are reported."""
         ready = []
         for target in targets:
-            until = self._blocked_until(target.row.app_id) or _later(target.row.cooldown_until, self.now())
-            if until is not None:
-                self._defer([target], until, "the quota of the account's app is spent")
+            blocked = self.watch.blocked(target.row.app_id)
+            if blocked is not None:
+                self._defer([target], blocked.until, blocked.reason)
+            elif (until := _later(target.row.cooldown_until, self.now())) is not None:
+                self._defer([target], until, QUOTA_SPENT)
             elif (until := _later(target.row.sync_not_before, self.now())) is not None:
                 self._defer([target], until, target.row.sync_error or "it was put off until then")
             else:
                 ready.append(target)
         return ready
-
-    def _blocked_until(self, app_id: int) -> datetime | None:
-        return _later(self.blocked.get(app_id), self.now())
 
     def _defer(self, targets: Sequence[Target], until: datetime, reason: str) -> None:
         self.report.deferred += [Deferral(f"playlist {t.row.label}", until, reason) for t in targets]

@@ -400,6 +400,14 @@ class PlaylistApi(_Api):
         """Who the token belongs to."""
         return await self._get(Profile, Request("GET /me", "/me"))
 
+    async def probe(self) -> None:
+        """Find out, by one cheap call that is not repeated in an outage, whether the account's playlists are served.
+
+        Raises:
+            SpotifyError: they are not.
+        """
+        await self._json(Request("GET /me/playlists", "/me/playlists", {"limit": 1}, max_attempts=1))
+
     async def my_playlists(self) -> list[PlaylistSummary]:
         """All playlists in the account's library, its own and followed ones (⌈n/50⌉ calls, at least one)."""
         found: dict[str, PlaylistSummary] = {}

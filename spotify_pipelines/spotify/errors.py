@@ -159,6 +159,9 @@ class ForbiddenReason(StrEnum):
     SCOPE = "scope"
     NOT_REGISTERED = "not_registered"
     OWNER_PREMIUM = "owner_premium"
+    """The app's owner has no Premium: all accounts of the app are refused."""
+    PREMIUM = "premium"
+    """The user has no Premium."""
     ENDPOINT_OR_OWNER = "endpoint_or_owner"
 
 

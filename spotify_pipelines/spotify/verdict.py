@@ -193,11 +193,13 @@ def _forbidden(said: _Said, facts: dict[str, Any]) -> Forbidden:
             ForbiddenReason.NOT_REGISTERED,
             "The user is not on the app's list: add them under User Management in the developer dashboard.",
         )
-    elif "premium" in text:
+    elif "premium" in text and "owner" in text:
         reason, advice = (
             ForbiddenReason.OWNER_PREMIUM,
             "The app's owner needs an active Premium subscription.",
         )
+    elif "premium" in text:
+        reason, advice = ForbiddenReason.PREMIUM, "The account's user needs a Premium subscription."
     else:
         reason, advice = (
             ForbiddenReason.ENDPOINT_OR_OWNER,

@@ -167,6 +167,29 @@ class Cooldown(Base):
     reason: Mapped[str]
 
 
+class AppIncident(Base):
+    """Trouble of a whole app, which says nothing about its accounts: an outage, or its owner's lapsed Premium.
+
+    Rows stay. While one is open, no call of the app is made but a probe when its time has come.
+    """
+
+    __tablename__ = "app_incidents"
+    __table_args__ = (
+        _one_of("kind", "outage", "premium"),
+        Index("uq_app_incidents_open", "app_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[Key]
+    app_id: Mapped[int] = mapped_column(ForeignKey("spotify_apps.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    reason: Mapped[str]
+    began_at: Mapped[Created]
+    probes: Mapped[Zero] = mapped_column(comment="probes that failed")
+    next_probe_at: Mapped[Time]
+    ended_at: Mapped[Time | None]
+    run_id: Mapped[str | None] = mapped_column(comment="the run that met it")
+
+
 class Account(Base):
     """One Spotify user who has connected: tokens (encrypted), consent and health."""
 
@@ -196,6 +219,8 @@ class Account(Base):
     health_reason: Mapped[str | None]
     health_since: Mapped[Created]
     failures: Mapped[Zero]
+    successes: Mapped[Zero] = mapped_column(comment="good outcomes in a row while it is degraded")
+    last_failure_at: Mapped[Time | None]
     next_probe_at: Mapped[Time | None]
     max_playlists: Mapped[int | None]
     created_at: Mapped[Created]
@@ -236,6 +261,8 @@ class AccountEvent(Base):
     health_before: Mapped[str | None]
     health_after: Mapped[str | None]
     reason: Mapped[str | None]
+    cause: Mapped[str | None] = mapped_column(comment="the outcome that led to it")
+    calls: Mapped[int | None] = mapped_column(comment="calls for the account in the run, up to then")
     run_id: Mapped[str | None]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spotify_pipelines.accounts.health import (
     ADVICE,
+    HEALS_AFTER,
     Health,
     HealthState,
     Outcome,
@@ -99,6 +100,52 @@ def test_health_after_a_sequence_of_outcomes(
 ) -> None:
     health = after_all(*outcomes)
     assert (health.state, health.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [
+        # minutes between, outcome …; degraded after the third failure
+        (((1, SUCCESS),), DEGRADED),
+        (((1, SUCCESS), (1, SUCCESS)), DEGRADED),
+        (((1, SUCCESS), (1, SUCCESS), (1, SUCCESS)), OK),
+        # a failure between begins the count anew
+        (((1, SUCCESS), (1, SUCCESS), (1, FAILURE), (1, SUCCESS), (1, SUCCESS)), DEGRADED),
+        (((1, SUCCESS), (1, FAILURE)) * 20, DEGRADED),
+        (((1, SUCCESS), (1, FAILURE), (1, SUCCESS), (1, SUCCESS), (1, SUCCESS)), OK),
+        # after a quiet time one success will do; silence alone heals nothing
+        (((30, SUCCESS),), OK),
+        (((29, SUCCESS),), DEGRADED),
+        (((29, SUCCESS), (1, SUCCESS)), OK),
+        (((29, FAILURE), (29, SUCCESS)), DEGRADED),
+        # a token says nothing about calls, a new consent all there is to say
+        (((1, GRANTED),) * 9, DEGRADED),
+        (((1, AGAIN),), OK),
+    ],
+)
+def test_a_degraded_account_has_to_prove_itself(
+    steps: tuple[tuple[int, Outcome], ...], state: HealthState
+) -> None:
+    health, now = healthy(NOON), NOON
+    for outcome in (FAILURE,) * 3:
+        health = after(health, outcome, now)
+    for minutes, outcome in steps:
+        now += timedelta(minutes=minutes)
+        health = after(health, outcome, now)
+    assert health.state is state
+
+
+@given(st.lists(st.sampled_from([SUCCESS, FAILURE, GRANTED, NO_TOKEN]), max_size=60))
+def test_an_account_does_not_flap(outcomes: list[Outcome]) -> None:
+    health, states = healthy(NOON), [OK]
+    for minute, outcome in enumerate(outcomes):
+        health = after(health, outcome, NOON + timedelta(minutes=minute) / 4)
+        states.append(health.state)
+    changes = [i for i in range(1, len(states)) if states[i] is not states[i - 1]]
+    heals = [i for i in changes if states[i] is OK]
+    for heal in heals:
+        assert FAILURE not in outcomes[heal - HEALS_AFTER : heal]
+        assert NO_TOKEN not in outcomes[heal - HEALS_AFTER : heal]
 
 
 def test_since_tells_when_the_state_began_and_not_when_it_was_last_confirmed() -> None:

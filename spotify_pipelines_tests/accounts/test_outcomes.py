@@ -34,9 +34,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
         (AuthorizationLost("", reason=LostReason.REFUSED_AFTER_REFRESH), Outcome.TOKEN_REFUSED),
         (Forbidden("", reason=ForbiddenReason.SCOPE), Outcome.SCOPE_MISSING),
         (Forbidden("", reason=ForbiddenReason.NOT_REGISTERED), Outcome.NOT_REGISTERED),
-        (Forbidden("", reason=ForbiddenReason.OWNER_PREMIUM), Outcome.PREMIUM_LAPSED),
+        (Forbidden("", reason=ForbiddenReason.PREMIUM), Outcome.PREMIUM_LAPSED),
         # the request's fault, the app's, or taken down where it happened
         (Forbidden("", reason=ForbiddenReason.ENDPOINT_OR_OWNER), None),
+        (Forbidden("", reason=ForbiddenReason.OWNER_PREMIUM), None),
         (NotFound(""), None),
         (BadRequest(""), None),
         (RateLimited(""), None),

@@ -126,7 +126,8 @@ def test_only_a_change_of_state_leaves_an_event_and_a_line_in_the_log(
 ) -> None:
     anna = save(office, "anna")
     failure = Outcome.TRANSIENT_FAILURE
-    record(office, anna, Outcome.SUCCESS, failure, failure, failure, failure, Outcome.SUCCESS)
+    well = Outcome.SUCCESS
+    record(office, anna, well, failure, failure, failure, failure, well, well, well)
     changes = [event for event in office.events(anna) if event.event == "health_changed"]
     assert [(change.health_before, change.health_after) for change in changes] == [
         ("ok", "degraded"),
@@ -144,7 +145,7 @@ def test_an_event_says_what_happened_and_the_standing_what_to_do(office: Office)
     with office.database.transaction() as session:
         [standing] = account_standings(session, NOW)
     assert (standing.health, standing.reason) == ("quarantined", "premium_lapsed")
-    assert "Renew it" in (standing.advice or "")
+    assert "Have it renewed" in (standing.advice or "")
     assert standing.missing_scopes == ("playlist-modify-public", "playlist-modify-private")
     assert standing.app == "office"
 

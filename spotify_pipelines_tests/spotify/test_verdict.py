@@ -82,6 +82,7 @@ def test_a_status_becomes_its_type(status: int, kind: type[SpotifyError]) -> Non
         ("Insufficient client scope", ForbiddenReason.SCOPE),
         ("User not registered in the Developer Dashboard", ForbiddenReason.NOT_REGISTERED),
         ("Active premium subscription required for the owner of the app", ForbiddenReason.OWNER_PREMIUM),
+        ("Player command failed: Premium required", ForbiddenReason.PREMIUM),
         ("Forbidden", ForbiddenReason.ENDPOINT_OR_OWNER),
         (None, ForbiddenReason.ENDPOINT_OR_OWNER),
     ],
