@@ -18,7 +18,7 @@ _BY_DEFAULT = (
 )
 _BY_NAME = (
     *("limiter_known", "limiter_hidden", "limiter_model"),
-    *("selection_days", "crash", "sync", "first_demo"),
+    *("selection_days", "crash", "sync", "one_bad_account", "first_demo"),
 )
 """Each takes minutes; the last one downloads the dependencies and needs a gigabyte of disk."""
 

@@ -6,7 +6,7 @@ happened (the simulator's ledger and playlists). What does not: assertions.
 
 import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -291,8 +291,10 @@ async def open_studio(
     redis_url: str,
     key_prefix: str,
     accounts: Sequence[str] = ("studio-1", "studio-2", "studio-3"),
+    *,
+    sleep: Callable[[float], Awaitable[None]] = _at_once,
 ) -> AsyncIterator[Studio]:
-    """A studio whose accounts are connected through one app without limits."""
+    """A studio whose accounts are connected through one app without limits; ``sleep`` takes the pauses of retries."""
     async with open_office(simulator, database_url, redis_url, key_prefix) as office:
         simulator.control.add_client(
             CLIENT_ID, SECRET, limit=UNLIMITED, redirect_uris=["http://127.0.0.1:8910/callback"]
@@ -310,7 +312,7 @@ async def open_studio(
                     Limiter(desk.redis, key_prefix),
                     desk.calls,
                     clock=clock,
-                    sleep=_at_once,
+                    sleep=sleep,
                     rng=random.Random(1),
                 )
                 settings = desk.settings.model_copy(update={"account_calls_per_30s": UNLIMITED})
