@@ -29,6 +29,7 @@ _MODULES = (
     "playlists",
     "jobs",
     "calls",
+    "metrics",
     "web",
     "demo",
 )

@@ -4,7 +4,7 @@ What belongs here: the names, and that a figure is there even when it is zero. W
 (``store.metrics``), when to count, showing.
 
 Names: ``accounts_<health>``, ``playlists_<status>``, ``queue_<status>``, ``features_<source>``,
-``features_missing_<reason>``, ``history_24h_<action>``; the rest is in ``_ALWAYS``.
+``features_missing_<reason>``, ``history_24h_<action>``, ``runs_24h_<status>``; the rest is in ``_ALWAYS``.
 """
 
 import re
@@ -24,13 +24,14 @@ _ALWAYS = (
     *("accounts_ok", "accounts_degraded", "accounts_quarantined", "apps", "apps_in_cooldown"),
     *("playlists_planned", "playlists_active", "playlists_retired", "playlists_due"),
     *("albums", "artists", "tracks", "tracks_unplayable"),
-    *("features_spotify", "features_reccobeats", "features_missing"),
+    *("features_spotify", "features_reccobeats", "features_missing", "features_coverage"),
     *("snapshots", "snapshots_24h"),
     *("history_24h_created", "history_24h_reshuffled", "history_24h_synced"),
     *("calls_24h", "calls_ok_24h", "calls_limited_24h", "calls_failed_24h", "calls_waited_seconds_24h"),
     *("calls_minimum_24h", "calls_ratio_24h"),
-    *("queue_queued", "queue_ingested", "queue_failed", "queue_dead"),
-    *("deferred_playlists", "deferred_albums"),
+    *("queue_queued", "queue_ingested", "queue_failed", "queue_dead", "queue_depth"),
+    *("deferred_playlists", "deferred_albums", "deferred_features"),
+    *("runs_24h_success", "runs_24h_failure", "runs_24h_canceled"),
 )
 """Figures that are there even when they are zero, so that their plots have no gaps."""
 
@@ -44,7 +45,10 @@ def capture(session: Session, now: datetime, run_id: str) -> dict[str, int | flo
 
 
 def flatten(figures: list[Figure]) -> dict[str, int | float]:
-    """Figures by name, sorted; groups become part of the name, and missing features are summed up, too.
+    """Figures by name, sorted; groups become part of the name, and what follows from several is worked out.
+
+    ``features_coverage`` is the part of the tracks that have audio features, 0 to 1; ``queue_depth`` are the albums
+    that are still to be read; ``calls_ratio_24h`` are calls for each one that had to be.
 
     >>> found = flatten([("features_missing", "Spotify: unknown", 2), ("features_missing", "not asked yet", 1)])
     >>> {name: number for name, number in found.items() if number}
@@ -56,6 +60,9 @@ def flatten(figures: list[Figure]) -> dict[str, int | float]:
         metrics[name] = metrics.get(name, 0) + number
         if what == "features_missing":
             metrics[what] += number
+    metrics["queue_depth"] = metrics["queue_queued"] + metrics["queue_failed"]
+    tracks = metrics["tracks"]
+    metrics["features_coverage"] = round((tracks - metrics["features_missing"]) / tracks, 4) if tracks else 0
     metrics["calls_ratio_24h"] = round(metrics["calls_24h"] / max(metrics["calls_minimum_24h"], 1), 3)
     return dict(sorted(metrics.items()))
 

@@ -1,20 +1,17 @@
 """Pictures of a playlist for a curator: how tempo and energy go along it, and how far apart artists stand.
 
 What belongs here: drawing them as small SVG, from plain values. What does not: choosing the playlist, reading its
-tracks, showing the picture.
-
-Dagster's UI shows an image in Markdown whose address is a ``data:`` URI; SVG or HTML as text is stripped there.
-Inside an image nothing runs and nothing is loaded; names are still escaped, so that no name can break a picture.
+tracks, showing the picture, and the strokes that all pictures share (``observability.drawing``).
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
-from xml.sax.saxutils import escape
 
-__all__ = ["PlayedTrack", "as_markdown", "sound_picture", "spacing_picture"]
+from spotify_pipelines.observability.drawing import GRID, PLAIN, dots, label, path, sheet, shortened
+
+__all__ = ["PlayedTrack", "sound_picture", "spacing_picture"]
 
 _WIDTH: Final = 680
 _LEFT, _RIGHT, _TOP, _BOTTOM = 150, 20, 30, 22
@@ -22,8 +19,7 @@ _PLOT: Final = 130
 _ROW: Final = 15
 _ARTISTS: Final = 12
 _LONGEST_NAME: Final = 22
-_LONGEST_TITLE: Final = 90
-_TEMPO, _ENERGY, _CLOSEST, _PLAIN, _GRID = "#1f5fa8", "#c2571a", "#c62828", "#555", "#ddd"
+_TEMPO, _ENERGY, _CLOSEST = "#1f5fa8", "#c2571a", "#c62828"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +29,6 @@ class PlayedTrack:
     artists: Mapping[str, str] = field(default_factory=dict)
     tempo: float | None = None
     energy: float | None = None
-
-
-def as_markdown(svg: str, what: str) -> str:
-    """An image in Markdown; ``what`` is its text for those who don't see it, in our own words."""
-    return f"![{what}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode('ascii')})"
 
 
 def sound_picture(title: str, tracks: Sequence[PlayedTrack]) -> str | None:
@@ -50,14 +41,14 @@ def sound_picture(title: str, tracks: Sequence[PlayedTrack]) -> str | None:
     parts = _frame(len(tracks), _PLOT)
     if known:
         parts += [
-            _text(_LEFT - 8, _TOP + 10, f"{high:.0f} BPM", _TEMPO, "end"),
-            _text(_LEFT - 8, _TOP + _PLOT, f"{low:.0f} BPM", _TEMPO, "end"),
-            _text(_LEFT - 8, _TOP + _PLOT / 2, "tempo", _TEMPO, "end"),
+            label(_LEFT - 8, _TOP + 10, f"{high:.0f} BPM", _TEMPO, "end"),
+            label(_LEFT - 8, _TOP + _PLOT, f"{low:.0f} BPM", _TEMPO, "end"),
+            label(_LEFT - 8, _TOP + _PLOT / 2, "tempo", _TEMPO, "end"),
         ]
         # Of one tempo all along there is no height to tell.
         parts += _lines([None if t is None else (t - low) / ((high - low) or 1) for t in tempos], _TEMPO)
     if any(energy is not None for energy in energies):
-        parts.append(_text(_LEFT - 8, _TOP + _PLOT / 2 + 18, "energy, 0 to 1", _ENERGY, "end"))
+        parts.append(label(_LEFT - 8, _TOP + _PLOT / 2 + 18, "energy, 0 to 1", _ENERGY, "end"))
         parts += _lines(energies, _ENERGY)
     return _svg(title, parts, _PLOT)
 
@@ -94,14 +85,14 @@ def spacing_picture(title: str, tracks: Sequence[PlayedTrack]) -> str | None:
 
 def _artist(name: str, slots: Sequence[int], smallest: int, y: float, tracks: int) -> list[str]:
     """One artist's row: a dot for each track, a line between neighbours, red where they stand closest."""
-    lines: dict[str, list[str]] = {_GRID: [], _CLOSEST: []}
+    lines: dict[str, list[str]] = {GRID: [], _CLOSEST: []}
     for one, other in pairwise(slots):
-        colour = _CLOSEST if other - one == smallest else _GRID
+        colour = _CLOSEST if other - one == smallest else GRID
         lines[colour].append(f"M{_x(one, tracks)},{y:g}H{_x(other, tracks)}")
     return [
-        _text(_LEFT - 8, y + 4, _shortened(name, _LONGEST_NAME), _PLAIN, "end"),
-        *(_path(steps, colour, 2) for colour, steps in lines.items() if steps),
-        _dots([(_x(slot, tracks), f"{y:g}") for slot in slots], _TEMPO, 7),
+        label(_LEFT - 8, y + 4, shortened(name, _LONGEST_NAME), PLAIN, "end"),
+        *(path(steps, colour, 2) for colour, steps in lines.items() if steps),
+        dots([(_x(slot, tracks), f"{y:g}") for slot in slots], _TEMPO, 7),
     ]
 
 
@@ -117,17 +108,7 @@ def _lines(values: Sequence[float | None], colour: str) -> list[str]:
             point = _x(slot, len(values)), f"{_TOP + _PLOT * (1 - value):.0f}"
             steps.append(f"{'L' if slot and values[slot - 1] is not None else 'M'}{','.join(point)}")
             points.append(point)
-    return [_path(steps, colour, 1.5), _dots(points, colour, 4)]
-
-
-def _path(steps: Sequence[str], colour: str, width: float) -> str:
-    return f'<path d="{"".join(steps)}" fill="none" stroke="{colour}" stroke-width="{width:g}"/>'
-
-
-def _dots(points: Sequence[tuple[str, str]], colour: str, width: int) -> str:
-    """Lines of no length with round ends: all dots in one element, a fifth of the bytes of circles."""
-    steps = "".join(f"M{x},{y}h0" for x, y in points)
-    return f'<path d="{steps}" stroke="{colour}" stroke-width="{width}" stroke-linecap="round"/>'
+    return [path(steps, colour, 1.5), dots(points, colour, 4)]
 
 
 def _frame(tracks: int, height: float) -> list[str]:
@@ -135,33 +116,14 @@ def _frame(tracks: int, height: float) -> list[str]:
     marks = sorted({0, *range(9, tracks, 10)})
     grid = [f"M{_x(slot, tracks)},{_TOP}v{height:g}" for slot in marks]
     numbers = [
-        _text(float(_x(slot, tracks)), _TOP + height + 15, str(slot + 1), _PLAIN, "middle") for slot in marks
+        label(float(_x(slot, tracks)), _TOP + height + 15, str(slot + 1), PLAIN, "middle") for slot in marks
     ]
-    return [_path(grid, _GRID, 1), *numbers]
+    return [path(grid, GRID, 1), *numbers]
 
 
 def _x(slot: int, tracks: int) -> str:
     return f"{_LEFT + (_WIDTH - _LEFT - _RIGHT) * slot / max(1, tracks - 1):.0f}"
 
 
-def _text(x: float, y: float, text: str, colour: str, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" fill="{colour}" text-anchor="{anchor}">{_safe(text)}</text>'
-
-
 def _svg(title: str, parts: Sequence[str], height: float) -> str:
-    full = _TOP + height + _BOTTOM
-    heading = _text(8, 16, _shortened(title, _LONGEST_TITLE), "#111", "start")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{full:g}" '
-        f'viewBox="0 0 {_WIDTH} {full:g}" font-family="sans-serif" font-size="11">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{heading}{"".join(parts)}</svg>'
-    )
-
-
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _safe(text: str) -> str:
-    """Escaped, and without signs that no XML may hold."""
-    return escape("".join(sign if sign.isprintable() else "�" for sign in text))
+    return sheet(title, parts, _WIDTH, _TOP + height + _BOTTOM)

@@ -95,6 +95,17 @@ def _record(run: JobRun) -> RunRecord:
     return RunRecord(**{name: getattr(run, name) for name in RunRecord.__dataclass_fields__})
 
 
+def last_successes(session: Session) -> dict[str, datetime]:
+    """When each job last ended in success, by name; absent: never."""
+    query = (
+        select(JobRun.job_name, func.max(JobRun.finished_at))
+        .where(JobRun.status == "success", JobRun.finished_at.is_not(None))
+        .group_by(JobRun.job_name)
+        .order_by(JobRun.job_name)
+    )
+    return {name: ended for name, ended in session.execute(query) if ended is not None}
+
+
 def save_runs(session: Session, runs: Iterable[RunRecord]) -> int:
     """Write runs, new or changed; an older state never replaces a newer one. Returns how many were written."""
     rows = [{**asdict(run), "duration_seconds": run.duration_seconds} for run in runs]

@@ -4,7 +4,7 @@ What belongs here: the counting query and the table of snapshots. What does not:
 wants to see (``observability.metrics``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from spotify_pipelines.store.tables import (
     AlbumSource,
     ApiCalls,
     Artist,
+    JobRun,
     MetricSnapshot,
     Playlist,
     PlaylistHistory,
@@ -37,7 +38,7 @@ from spotify_pipelines.store.tables import (
     Track,
 )
 
-__all__ = ["Figure", "count_everything", "save_metrics"]
+__all__ = ["Figure", "count_everything", "expired_tokens", "metrics_since", "newest_metrics", "save_metrics"]
 
 Figure = tuple[str, str | None, int]
 """What was counted, its group (None: all of it), and how many."""
@@ -54,6 +55,7 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
     has_features = Track.audio_features.is_not(None)
     made = (PlaylistSnapshot.created_at > since, PlaylistSnapshot.created_at <= now)
     happened = (PlaylistHistory.at > since, PlaylistHistory.at <= now)
+    ended = (JobRun.finished_at > since, JobRun.finished_at <= now)
     living = Playlist.status != "retired"
     parts = [
         _grouped("accounts", Account.health, Account.disconnected_at.is_(None)),
@@ -62,6 +64,7 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
         _grouped("features_missing", missing, ~has_features),
         _grouped("history_24h", PlaylistHistory.action, *happened),
         _grouped("queue", AlbumSource.status),
+        _grouped("runs_24h", JobRun.status, *ended),
         _total("apps", func.count(SpotifyApp.id)),
         _total("apps_in_cooldown", func.count(SpotifyApp.id), SpotifyApp.cooldown_until > now),
         _total("albums", func.count(Album.id)),
@@ -78,6 +81,7 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
             AlbumSource.status.in_(("queued", "failed")),
             AlbumSource.next_attempt_at > now,
         ),
+        _total("deferred_features", func.count(Track.id), ~has_features, Track.features_retry_after > now),
         _total("calls_24h", func.coalesce(func.sum(ApiCalls.calls), 0), *calls),
         _total("calls_ok_24h", func.coalesce(func.sum(ApiCalls.ok), 0), *calls),
         _total("calls_limited_24h", func.coalesce(func.sum(ApiCalls.limited), 0), *calls),
@@ -89,6 +93,12 @@ def count_everything(session: Session, now: datetime) -> list[Figure]:
     return [(what, group, int(number)) for what, group, number in rows]
 
 
+def expired_tokens(session: Session, now: datetime) -> int:
+    """Accounts in use whose access token no longer holds at ``now`` (aware UTC): nobody has refreshed it."""
+    query = select(func.count()).where(Account.health != "quarantined", Account.expires_at <= now)
+    return session.scalars(query).one()
+
+
 def save_metrics(session: Session, captured_at: datetime, metrics: Mapping[str, int | float]) -> None:
     """Store the figures of one moment; those of the same moment are replaced."""
     row = insert(MetricSnapshot).values(captured_at=captured_at, metrics=dict(metrics))
@@ -97,6 +107,26 @@ def save_metrics(session: Session, captured_at: datetime, metrics: Mapping[str, 
             index_elements=[MetricSnapshot.captured_at], set_={"metrics": row.excluded.metrics}
         )
     )
+
+
+def metrics_since(session: Session, since: datetime) -> Sequence[tuple[datetime, dict[str, int | float]]]:
+    """The snapshots since a time (aware UTC), oldest first."""
+    query = (
+        select(MetricSnapshot.captured_at, MetricSnapshot.metrics)
+        .where(MetricSnapshot.captured_at >= since)
+        .order_by(MetricSnapshot.captured_at)
+    )
+    return session.execute(query).tuples().all()
+
+
+def newest_metrics(session: Session) -> tuple[datetime, dict[str, int | float]] | None:
+    """The newest snapshot with its time; None where there is none yet."""
+    query = (
+        select(MetricSnapshot.captured_at, MetricSnapshot.metrics)
+        .order_by(MetricSnapshot.captured_at.desc())
+        .limit(1)
+    )
+    return session.execute(query).tuples().first()
 
 
 _Counted = Select[tuple[str, str, int]]

@@ -15,6 +15,7 @@ from spotify_pipelines.store.tables import (
     ApiCalls,
     Artist,
     Base,
+    JobRun,
     MetricSnapshot,
     Playlist,
     PlaylistHistory,
@@ -56,7 +57,9 @@ def fill(database: Database) -> None:
         database,
         *accounts,
         track("t1", audio_features={"energy": 1}, features_source="spotify"),
-        track("t2", features_missing_reason="Spotify: unknown", playable=False),
+        track(
+            "t2", features_missing_reason="Spotify: unknown", features_retry_after=NOW + HOUR, playable=False
+        ),
         track("t3"),
         *(
             AlbumSource(url=id_, album_id=id_, status=status, next_attempt_at=due)
@@ -64,6 +67,16 @@ def fill(database: Database) -> None:
                 ("q1", "queued", NOW),
                 ("q2", "failed", NOW + HOUR),
                 ("q3", "dead", NOW + HOUR),
+            )
+        ),
+        *(
+            JobRun(run_id=name, job_name="nightly", trigger="cli", status=status, finished_at=at)
+            for name, status, at in (
+                ("j1", "success", NOW - HOUR),
+                ("j2", "success", NOW - 2 * HOUR),
+                ("j3", "failure", NOW - HOUR),
+                ("j4", "failure", NOW - 25 * HOUR),
+                ("j5", "started", None),
             )
         ),
         *(
@@ -167,7 +180,9 @@ def test_everything_is_counted_under_its_name(database: Database) -> None:
         "calls_ratio_24h": 2.5,
         "calls_waited_seconds_24h": 7,
         "deferred_albums": 1,
+        "deferred_features": 1,
         "deferred_playlists": 1,
+        "features_coverage": 0.3333,
         "features_missing": 2,
         "features_missing_not_asked_yet": 1,
         "features_missing_spotify_unknown": 1,
@@ -179,8 +194,11 @@ def test_everything_is_counted_under_its_name(database: Database) -> None:
         "playlists_due": 1,
         "playlists_retired": 1,
         "queue_dead": 1,
+        "queue_depth": 2,
         "queue_failed": 1,
         "queue_queued": 1,
+        "runs_24h_failure": 1,
+        "runs_24h_success": 2,
         "snapshots": 2,
         "snapshots_24h": 1,
         "tracks": 3,

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotify_pipelines.playlists.pictures import PlayedTrack, as_markdown, sound_picture, spacing_picture
+from spotify_pipelines.observability.drawing import as_markdown
+from spotify_pipelines.playlists.pictures import PlayedTrack, sound_picture, spacing_picture
 
 _SVG = "{http://www.w3.org/2000/svg}"
 names = st.text(max_size=40)

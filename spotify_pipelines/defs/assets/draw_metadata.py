@@ -73,7 +73,8 @@ def _short(value: object) -> str:
 
 
 def _pictures(shown: "DrawView") -> dict[str, Any]:
-    from spotify_pipelines.playlists.pictures import PlayedTrack, as_markdown, sound_picture, spacing_picture
+    from spotify_pipelines.observability.drawing import as_markdown
+    from spotify_pipelines.playlists.pictures import PlayedTrack, sound_picture, spacing_picture
 
     tracks = [
         PlayedTrack(
