@@ -128,18 +128,13 @@ def _steps(points: Sequence[str | None]) -> list[str]:
     steps = []
     for known, stretch in groupby(points, key=lambda point: point is not None):
         if known:
-            corners = [
-                point
-                for _, level in groupby(map(str, stretch), key=lambda point: point.partition(",")[2])
-                for point in _ends(list(level))
-            ]
-            steps.append("M" + "L".join(corners))
+            corners: list[str] = []
+            for _, level in groupby(map(str, stretch), key=lambda point: point.partition(",")[2]):
+                first, *others = level
+                corners += [first, *others[-1:]]
+            # A line from a point to itself, where there is but one.
+            steps.append("M" + "L".join(corners if len(corners) > 1 else corners * 2))
     return steps
-
-
-def _ends(points: Sequence[str]) -> tuple[str, str]:
-    """A stretch of one point is drawn as well: as a line from it to itself."""
-    return points[0], points[-1]
 
 
 def _plainly(name: str) -> str:
