@@ -12,6 +12,7 @@ from typing import TypeVar
 import dagster as dg
 import structlog
 
+from spotify_pipelines.defs.default_status import sensor_status
 from spotify_pipelines.defs.jobs import JOB_NAMES
 from spotify_pipelines.defs.names import LOCATION_NAME, TRIGGER_TAG, WORLD_TAG
 from spotify_pipelines.defs.resources import PostgresResource
@@ -218,7 +219,7 @@ def _reconciler() -> dg.SensorDefinition:
     @dg.sensor(
         name="job_history",
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=sensor_status(),
         description="Writes runs that changed since the last look into job_history; starts nothing.",
     )
     def reconcile(context: dg.SensorEvaluationContext, postgres: PostgresResource) -> dg.SkipReason:
@@ -233,7 +234,7 @@ def _on_status(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
     @dg.run_status_sensor(
         name=f"job_history_on_{status.value.lower()}",
         run_status=status,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=sensor_status(),
         monitor_all_code_locations=True,
         description=f"Writes a run into job_history when it is {status.value.lower()}.",
     )

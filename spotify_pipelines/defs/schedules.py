@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from spotify_pipelines.defs.default_status import schedule_status
 from spotify_pipelines.defs.names import JOB_TAG
 
 __all__ = ["CADENCE", "build_schedules"]
@@ -31,6 +32,6 @@ def _schedule(job: str, cron: str) -> dg.ScheduleDefinition:
         cron_schedule=cron,
         execution_timezone="UTC",
         description=f"Runs {job} at '{cron}' (UTC).",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=schedule_status(),
         tags={JOB_TAG: job},
     )

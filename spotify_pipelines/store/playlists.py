@@ -533,15 +533,23 @@ def next_draw(session: Session, playlist_id: int, cycle: int) -> int:
 def store_snapshot(
     session: Session, values: Mapping[str, Any], tracks: Sequence[Mapping[str, Any]]
 ) -> int | None:
-    """Insert a snapshot with its tracks; None where another run has stored the same draw already."""
+    """Insert a snapshot with its tracks as its playlist's newest; None where another run stored the same draw."""
     row = session.scalar(
         insert_or_skip(PlaylistSnapshot)
         .values(**values)
         .on_conflict_do_nothing()
         .returning(PlaylistSnapshot.id)
     )
-    if row is not None and tracks:
+    if row is None:
+        return None
+    if tracks:
         session.execute(insert(PlaylistSnapshotTrack), [{**track, "snapshot_id": row} for track in tracks])
+    # What sensors ask for every minute has to be in the playlist's own row, where an index finds it.
+    session.execute(
+        update(Playlist)
+        .where(Playlist.id == values["playlist_id"])
+        .values(newest_snapshot_row=func.greatest(Playlist.newest_snapshot_row, row))
+    )
     return row
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     Identity,
@@ -417,6 +418,7 @@ class Playlist(Base):
             "account_id",
             postgresql_where=text("status = 'retired' AND unfollow AND unfollowed_at IS NULL"),
         ),
+        Index("ix_playlists_to_write", "to_write_row", postgresql_where=text("to_write_row IS NOT NULL")),
     )
 
     id: Mapped[Key]
@@ -427,6 +429,20 @@ class Playlist(Base):
     anchor: Mapped[date] = mapped_column(comment="local day on which its first cycle begins")
     next_reshuffle_at: Mapped[Time | None]
     spotify_id: Mapped[str | None] = mapped_column(unique=True)
+    newest_snapshot_row: Mapped[int | None] = mapped_column(
+        BigInteger, comment="playlist_snapshots.id whose tracks it should hold; null: never drawn"
+    )
+    # A column of its own, and not a condition: the planner knows how rarely it is filled.
+    to_write_row: Mapped[int | None] = mapped_column(
+        BigInteger,
+        Computed(
+            "CASE WHEN status <> 'retired' AND locked_at IS NULL AND paused_at IS NULL"
+            " AND newest_snapshot_row IS DISTINCT FROM confirmed_snapshot_row"
+            " AND newest_snapshot_row IS DISTINCT FROM kept_snapshot_row THEN newest_snapshot_row END",
+            persisted=True,
+        ),
+        comment="newest_snapshot_row, where Spotify holds other tracks and may be given these",
+    )
     confirmed_snapshot_row: Mapped[int | None] = mapped_column(
         BigInteger, comment="playlist_snapshots.id whose tracks Spotify holds"
     )
