@@ -9,6 +9,7 @@ from spotify_pipelines.defs.assets import accounts, catalogue, metrics, playlist
 from spotify_pipelines.defs.checks import CHECKS
 from spotify_pipelines.defs.history import build_history_sensors
 from spotify_pipelines.defs.jobs import build_jobs
+from spotify_pipelines.defs.maintenance import build_maintenance_job
 from spotify_pipelines.defs.resources import build_resources
 from spotify_pipelines.defs.schedules import build_schedules
 from spotify_pipelines.defs.sensors import build_sensors
@@ -27,7 +28,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[*catalogue.ASSETS, *accounts.ASSETS, *playlists.ASSETS, *metrics.ASSETS],
         asset_checks=CHECKS,
-        jobs=build_jobs(settings.world),
+        jobs=[*build_jobs(settings.world), build_maintenance_job(settings)],
         schedules=build_schedules(),
         sensors=[*build_sensors(feature_sources=bool(settings.feature_sources)), *build_history_sensors()],
         resources=build_resources(settings),

@@ -137,6 +137,14 @@ class Settings(BaseSettings):
         None, min_length=24, description="Asked of everybody; needed where 'serve' is not on loopback"
     )
     web_read_only: bool = Field(False, description="'serve' lets nobody change anything")
+    keep_runs_days: int = Field(
+        14, ge=1, description="Runs of frequent jobs stay in Dagster so long; the newest ones in any case"
+    )
+    keep_calls_days: int = Field(90, ge=2, description="Counts of calls are kept so long")
+    keep_metrics_days: int = Field(400, ge=2, description="Hourly snapshots of metrics are kept so long")
+    keep_validators_days: int = Field(
+        400, ge=1, description="What Spotify called the version of an answer is kept so long unconfirmed"
+    )
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from spotify_pipelines.defs.names import JOB_TAG, NARROW_TAG, WORLD_TAG, Narrow
+from spotify_pipelines.defs.names import JOB_TAG, NARROW_TAG, PRUNE_JOB, WORLD_TAG, Narrow
 from spotify_pipelines.settings import World
 
 __all__ = ["JOB_NAMES", "NIGHTLY", "build_jobs"]
@@ -69,11 +69,12 @@ _JOBS = (
     ),
 )
 
-JOB_NAMES = tuple(job.name for job in _JOBS)
+JOB_NAMES = (*(job.name for job in _JOBS), PRUNE_JOB)
+"""All jobs of ours, also the one that ``maintenance`` builds."""
 
 
 def build_jobs(world: World) -> list[Any]:  # Dagster exports no name for what define_asset_job returns
-    """All jobs; each is told apart by tags, which config given at launch can't replace."""
+    """The jobs that materialize assets; each is told apart by tags, which config given at launch can't replace."""
     return [
         dg.define_asset_job(
             job.name,

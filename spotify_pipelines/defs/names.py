@@ -13,6 +13,7 @@ __all__ = [
     "LOCATION_NAME",
     "MODULE",
     "NARROW_TAG",
+    "PRUNE_JOB",
     "TRIGGER_TAG",
     "WORLD_TAG",
     "Group",
@@ -29,6 +30,9 @@ JOB_TAG = "spotify_pipelines/job"
 NARROW_TAG = "spotify_pipelines/narrow"
 TRIGGER_TAG = "spotify_pipelines/trigger"
 WORLD_TAG = "spotify_pipelines/world"
+
+PRUNE_JOB = "prune_old_records"
+"""The one job that materializes nothing: it has its op in ``maintenance``."""
 
 
 class Narrow(StrEnum):

@@ -16,6 +16,7 @@ CADENCE = {
     "ensure_playlist_for_account": "10 4 * * *",
     "reshuffle_due_playlists": "0 5 * * *",
     "metrics_snapshot": "0 * * * *",
+    "prune_old_records": "0 1 * * 0",
 }
 """Cron expression (UTC) by job name."""
 

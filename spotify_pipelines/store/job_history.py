@@ -106,6 +106,12 @@ def last_successes(session: Session) -> dict[str, datetime]:
     return {name: ended for name, ended in session.execute(query) if ended is not None}
 
 
+def written_runs(session: Session, run_ids: Collection[str]) -> set[str]:
+    """Which of these runs are written as ended."""
+    ended = select(JobRun.run_id).where(JobRun.run_id.in_(run_ids), JobRun.finished_at.is_not(None))
+    return set(session.scalars(ended))
+
+
 def save_runs(session: Session, runs: Iterable[RunRecord]) -> int:
     """Write runs, new or changed; an older state never replaces a newer one. Returns how many were written."""
     rows = [{**asdict(run), "duration_seconds": run.duration_seconds} for run in runs]

@@ -45,6 +45,7 @@ JOBS = {
     "reshuffle_due_playlists": {"playlist_snapshots", "spotify_playlists"},
     "metrics_snapshot": {"metric_snapshots"},
     "nightly": NIGHTLY,
+    "prune_old_records": set(),
 }
 
 CADENCE = {
@@ -56,6 +57,7 @@ CADENCE = {
     "ensure_playlist_for_account": "10 4 * * *",
     "reshuffle_due_playlists": "0 5 * * *",
     "metrics_snapshot": "0 * * * *",
+    "prune_old_records": "0 1 * * 0",
 }
 
 
