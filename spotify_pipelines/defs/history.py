@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import dagster as dg
 import structlog
+from sqlalchemy.orm import Session
 
 from spotify_pipelines.defs.default_status import sensor_status
 from spotify_pipelines.defs.jobs import JOB_NAMES
@@ -24,10 +25,11 @@ from spotify_pipelines.store.job_history import (
     known_updates,
     newest_update,
     save_runs,
+    statuses_of,
     world_of_history,
 )
 
-__all__ = ["build_history_sensors", "reconcile_job_history"]
+__all__ = ["build_history_sensors", "missing_from_history", "reconcile_job_history"]
 
 T = TypeVar("T")
 
@@ -37,6 +39,9 @@ _OVERLAP = timedelta(minutes=10)
 _PAGE = 100
 # A tick of a sensor has a minute, and each run costs some 60 ms; what is left over is the next tick's.
 _RUNS_A_TICK = 300
+_LOOKS_BACK = timedelta(days=1)
+_GRACE = timedelta(minutes=5)
+_MOST_RUNS = 2_000
 _TIE = timedelta(microseconds=1)
 _AD_HOC = "__ASSET_JOB"
 _FIGURES = (
@@ -91,6 +96,26 @@ def reconcile_job_history(
         if at_most is not None and seen >= at_most:
             break
     return written
+
+
+def missing_from_history(
+    instance: dg.DagsterInstance, session: Session, now: datetime
+) -> list[dg.DagsterRun]:
+    """Runs of our jobs that ended within a day before ``now`` (aware UTC) and are not written so, newest first.
+
+    Those of the last minutes are not missed yet: the sensor looks once a minute.
+    """
+    world = world_of_history(session)
+    records = instance.get_run_records(
+        filters=dg.RunsFilter(updated_after=now - _LOOKS_BACK, statuses=list(_STATUSES)), limit=_MOST_RUNS
+    )
+    ended = {
+        record.dagster_run.run_id: record.dagster_run
+        for record in records
+        if _utc(record.update_timestamp) < now - _GRACE and _is_ours(record.dagster_run, world)
+    }
+    written = statuses_of(session, ended)
+    return [run for run_id, run in ended.items() if written.get(run_id) != run.status.value.lower()]
 
 
 def _changed_runs(instance: dg.DagsterInstance, since: datetime | None) -> Iterator[list[dg.RunRecord]]:

@@ -9,6 +9,7 @@ replaced afterwards, promise less.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    and_,
     cast,
     exists,
     func,
@@ -42,9 +44,19 @@ from spotify_pipelines.store.tables import (
     TrackArtist,
 )
 
-__all__ = ["Fault", "Faults", "gaps_off_target", "short_draws", "unrecorded_excess", "unrecorded_reuse"]
+__all__ = [
+    "Fault",
+    "Faults",
+    "gaps_off_target",
+    "missing_draws",
+    "short_draws",
+    "unrecorded_excess",
+    "unrecorded_reuse",
+]
 
 _SHOWN: Final = 20
+_LATE: Final = timedelta(hours=3)
+"""A reshuffle whose draw failed is tried again after an hour, and made up for within two or left out."""
 _PINNED: Final = "pinned"
 
 
@@ -64,6 +76,31 @@ class Faults:
 
     number: int
     first: tuple[Fault, ...]
+
+
+def missing_draws(session: Session, now: datetime) -> Faults:
+    """Playlists that were never drawn, and those whose reshuffle is hours late; ``asked`` counts the hours."""
+    hours = func.floor(func.extract("epoch", now - Playlist.next_reshuffle_at) / 3600)
+    drawn = exists().where(PlaylistSnapshot.playlist_id == Playlist.id)
+    query = (
+        select(
+            Playlist.policy_name,
+            Playlist.sequence,
+            Account.name.label("account"),
+            cast(literal(None), Integer).label("found"),
+            cast(hours, Integer).label("asked"),
+            cast(literal("hours late"), String).label("of"),
+            func.count().over().label("all"),
+        )
+        .join(Account, Account.id == Playlist.account_id)
+        .join(Policy, and_(Policy.name == Playlist.policy_name, Policy.active))
+        .where(
+            Playlist.status != "retired",
+            Playlist.locked_at.is_(None),
+            or_(~drawn, Playlist.next_reshuffle_at < now - _LATE),
+        )
+    )
+    return _faults(session, query)
 
 
 def short_draws(session: Session) -> Faults:

@@ -60,6 +60,12 @@ def known_updates(session: Session, run_ids: Collection[str]) -> dict[str, datet
     return {row.run_id: row.reconciled_at for row in rows}
 
 
+def statuses_of(session: Session, run_ids: Collection[str]) -> dict[str, str]:
+    """The statuses of those of the runs that are written, by run id."""
+    rows = session.execute(select(JobRun.run_id, JobRun.status).where(JobRun.run_id.in_(run_ids)))
+    return {row.run_id: row.status for row in rows}
+
+
 def world_of_history(session: Session) -> World:
     """The world whose runs this database keeps."""
     return World(session.scalars(select(Installation.world)).one())

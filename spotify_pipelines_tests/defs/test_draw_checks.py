@@ -1,4 +1,4 @@
-"""The four promises of draws: green after the chain, red as soon as a stored row contradicts one of them."""
+"""The promises of draws: green after the chain, red as soon as a stored row contradicts one of them."""
 
 import json
 from collections.abc import Iterator
@@ -12,13 +12,10 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from spotify_pipelines.definitions import definitions
-from spotify_pipelines.defs.draw_checks import draws_keep_their_promises
-from spotify_pipelines.defs.resources import PostgresResource
 from spotify_pipelines.playlists.apply import apply_policies
 from spotify_pipelines.playlists.plan import plan_playlists
 from spotify_pipelines.playlists.policies import parse_policies
 from spotify_pipelines.playlists.snapshot import build_snapshots
-from spotify_pipelines.settings import World
 from spotify_pipelines.simulator.synthetic import SyntheticCatalogue
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.tables import (
@@ -30,11 +27,13 @@ from spotify_pipelines.store.tables import (
     TrackArtist,
 )
 from spotify_pipelines_tests.playlists.studio import stock
+from spotify_pipelines_tests.support.checks import look_at
 from spotify_pipelines_tests.support.databases import open_database
 
 SIZE = "every_draw_has_the_feasible_size"
 CAPS = "caps_hold_or_it_is_recorded"
 COOLDOWN = "cooldown_holds_or_it_is_recorded"
+DRAWN = "every_playlist_is_drawn"
 GAP = "every_gap_equals_its_target"
 # ``ample`` keeps all its rules; ``tight`` can't: caps and cooldowns give way, and that is recorded.
 POLICIES = """
@@ -43,6 +42,7 @@ policies:
   - {name: spare, size: 10, cooldown: {draws: 1}}
   - {name: tight, size: 60, cooldown: {days: 90}, caps: {artist: 2, album: 4}}
 """
+SPARE = " AND p.policy_name = 'spare'"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -62,6 +62,8 @@ def database(database_url: str) -> Iterator[Database]:
             build_snapshots(database, run_id="draw", now=partial(_always, cycle_begins))
             with database.transaction() as session:
                 session.execute(update(PlaylistSnapshot).values(published_at=NOW))
+        with database.transaction() as session:
+            session.execute(update(Playlist).values(next_reshuffle_at=func.now() + timedelta(days=1)))
         yield database
 
 
@@ -70,25 +72,8 @@ def _always(moment: datetime) -> datetime:
 
 
 def look(database: Database) -> dict[str, dg.AssetCheckResult]:
-    """The results of all four, by name."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    found = dg.materialize(
-        [dg.AssetSpec("playlist_snapshots"), draws_keep_their_promises],
-        resources={"postgres": PostgresResource(url=url, world=World.SANDBOX)},
-        instance=dg.DagsterInstance.ephemeral(),
-        selection=dg.AssetSelection.all_asset_checks(),
-    )
-    assert found.success
-    evaluations = found.get_asset_check_evaluations()
-    return {
-        each.check_name: dg.AssetCheckResult(
-            passed=each.passed,
-            severity=each.severity,
-            description=each.description,
-            metadata=dict(each.metadata),
-        )
-        for each in evaluations
-    }
+    """The results of all promises, by name."""
+    return look_at("playlist_snapshots", database.engine.url.render_as_string(hide_password=False))
 
 
 def red(database: Database) -> dict[str, list[dict[str, Any]]]:
@@ -126,8 +111,25 @@ def test_after_the_chain_all_promises_are_kept_though_rules_gave_way(database: D
         ).one()
     assert {"cooldown", "artist_cap", "album_cap"} <= set(gave_way)
     results = look(database)
-    assert set(results) == {SIZE, CAPS, COOLDOWN, GAP}
+    assert set(results) == {DRAWN, SIZE, CAPS, COOLDOWN, GAP}
     assert all(result.passed for result in results.values())
+
+
+def test_a_playlist_without_any_draw_is_found_unless_somebody_locked_it(database: Database) -> None:
+    change(database, "DELETE FROM playlist_snapshots s USING playlists p WHERE p.id = s.playlist_id" + SPARE)
+    (row,) = red(database)[DRAWN]
+    assert row["playlist"] == "spare@studio"
+    change(database, "UPDATE playlists p SET locked_at = now() WHERE true" + SPARE)
+    assert DRAWN not in red(database)
+
+
+def test_a_reshuffle_that_is_hours_late_is_found(database: Database) -> None:
+    late = "UPDATE playlists p SET next_reshuffle_at = now() - make_interval(hours => :hours) WHERE true"
+    change(database, late + SPARE, hours=2)
+    assert DRAWN not in red(database)
+    change(database, late + SPARE, hours=5)
+    (row,) = red(database)[DRAWN]
+    assert (row["playlist"], row["asked"]) == ("spare@studio", 5)
 
 
 def test_a_draw_that_lost_a_track_is_shorter_than_feasible(database: Database) -> None:
@@ -258,4 +260,4 @@ def test_what_is_no_draw_any_more_promises_nothing(database: Database, version: 
 @pytest.mark.parametrize("job", ["build_playlist_snapshot", "reshuffle_due_playlists", "nightly"])
 def test_a_run_that_draws_looks_at_the_promises(job: str) -> None:
     layer = definitions().get_repository_def().get_job(job).asset_layer
-    assert {SIZE, CAPS, COOLDOWN, GAP} <= {key.name for key in layer.asset_graph.asset_check_keys}
+    assert {DRAWN, SIZE, CAPS, COOLDOWN, GAP} <= {key.name for key in layer.asset_graph.asset_check_keys}
