@@ -5,6 +5,7 @@ Nothing networked happens here, and no environment decides what exists.
 
 import dagster as dg
 
+from spotify_pipelines.defs.alerts import build_alert_sensors
 from spotify_pipelines.defs.assets import accounts, catalogue, metrics, playlists
 from spotify_pipelines.defs.checks import CHECKS
 from spotify_pipelines.defs.history import build_history_sensors
@@ -30,7 +31,11 @@ def definitions() -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=[*build_jobs(settings.world), build_maintenance_job(settings)],
         schedules=build_schedules(),
-        sensors=[*build_sensors(feature_sources=bool(settings.feature_sources)), *build_history_sensors()],
+        sensors=[
+            *build_sensors(feature_sources=bool(settings.feature_sources)),
+            *build_history_sensors(),
+            *build_alert_sensors(settings),
+        ],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

@@ -11,13 +11,14 @@ An exported variable wins over the file here, while Dagster's own command line l
 import json
 import os
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values, load_dotenv
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from spotify_pipelines.errors import ExplainedError
@@ -47,6 +48,9 @@ class World(StrEnum):
 
 ENDPOINT_FAMILIES = frozenset({"cover"})
 """Endpoints with a limit of their own; which they are, ``spotify.families`` says."""
+
+
+_ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -137,6 +141,19 @@ class Settings(BaseSettings):
         None, min_length=24, description="Asked of everybody; needed where 'serve' is not on loopback"
     )
     web_read_only: bool = Field(False, description="'serve' lets nobody change anything")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="https://… that takes Slack's JSON; whoever knows it may post there"
+    )
+    alert_email_to: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Addresses, comma separated"
+    )
+    alert_email_from: str = Field("spotify-pipelines@localhost", pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")
+    alert_repeat_hours: int = Field(
+        24, ge=1, description="The same incident is not told again within so long"
+    )
+    smtp_url: SecretStr | None = Field(
+        None, description="smtps://user:password@host:465, or smtp://host:587, which encrypts if it can"
+    )
     keep_runs_days: int = Field(
         14, ge=1, description="Runs of frequent jobs stay in Dagster so long; the newest ones in any case"
     )
@@ -165,7 +182,7 @@ class Settings(BaseSettings):
             why = getattr(error, "strerror", None) or "it holds other signs than those of keys"
             raise ValueError(f"SPOTIFY_PIPELINES_VAULT_KEYS_FILE ({file}) can't be read: {why}.") from None
 
-    @field_validator("vault_keys", "feature_sources", "web_hosts", mode="before")
+    @field_validator("vault_keys", "feature_sources", "web_hosts", "alert_email_to", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         parts = re.split(r"[,\n]", value) if isinstance(value, str) else None
@@ -186,6 +203,30 @@ class Settings(BaseSettings):
             known = ", ".join(sorted(ENDPOINT_FAMILIES))
             raise ValueError(f"there is no family of endpoints {', '.join(unknown)}; there are: {known}")
         return value
+
+    @field_validator("alert_email_to")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        if not all(_ADDRESS.fullmatch(address) for address in value):
+            raise ValueError("write e-mail addresses alone, comma separated: ops@example.com,ann@example.com")
+        return value
+
+    @field_validator("alert_webhook_url", "smtp_url")
+    @classmethod
+    def _alert_urls(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https") if info.field_name == "alert_webhook_url" else ("smtp", "smtps")
+        if value is not None and not _is_url(value.get_secret_value(), schemes):
+            raise ValueError(f"write {schemes[1]}://…, with special signs percent-encoded")
+        return value
+
+    @model_validator(mode="after")
+    def _mail_has_a_server(self) -> Self:
+        if self.alert_email_to and self.smtp_url is None:
+            raise ValueError(
+                "SPOTIFY_PIPELINES_ALERT_EMAIL_TO is set, but no server that takes e-mail: set "
+                "SPOTIFY_PIPELINES_SMTP_URL (smtps://user:password@host:465) as well."
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_world_one_host(self) -> Self:
@@ -271,9 +312,13 @@ def _is_spotify(url: str) -> bool:
 
 
 def _is_redis(url: str) -> bool:
+    return _is_url(url, ("redis", "rediss", "unix"), needs_host=False)
+
+
+def _is_url(url: str, schemes: Sequence[str], *, needs_host: bool = True) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("redis", "rediss", "unix") and (parts.port or 1) > 0
+        return parts.scheme in schemes and (parts.port or 1) > 0 and (bool(parts.hostname) or not needs_host)
     except ValueError:  # the port
         return False
 

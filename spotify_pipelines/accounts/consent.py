@@ -8,11 +8,11 @@ import calendar
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-__all__ = ["ConsentLevel", "consent_ends", "consent_level"]
+__all__ = ["ALARM_BEFORE", "WARN_BEFORE", "ConsentLevel", "consent_ends", "consent_level"]
 
 _MONTHS = 6
-_WARN_BEFORE = timedelta(days=30)
-_ALARM_BEFORE = timedelta(days=14)
+WARN_BEFORE = timedelta(days=30)
+ALARM_BEFORE = timedelta(days=14)
 
 
 class ConsentLevel(StrEnum):
@@ -39,8 +39,8 @@ def consent_ends(authorized_at: datetime) -> datetime:
 
 def consent_level(ends_at: datetime | None, now: datetime) -> ConsentLevel:
     """``SOON`` from 30 days before the end, ``URGENT`` from 14; an unknown end is taken as fine."""
-    if ends_at is None or ends_at - now > _WARN_BEFORE:
+    if ends_at is None or ends_at - now > WARN_BEFORE:
         return ConsentLevel.FINE
     if ends_at <= now:
         return ConsentLevel.ENDED
-    return ConsentLevel.URGENT if ends_at - now <= _ALARM_BEFORE else ConsentLevel.SOON
+    return ConsentLevel.URGENT if ends_at - now <= ALARM_BEFORE else ConsentLevel.SOON

@@ -279,6 +279,7 @@ class AlbumSource(Base):
             "id",
             postgresql_where=text("status IN ('queued', 'failed')"),
         ),
+        Index("ix_album_sources_dead", "error_kind", postgresql_where=text("status = 'dead'")),
     )
 
     id: Mapped[Key]
@@ -614,7 +615,10 @@ class JobRun(Base):
     """One run of a job, kept for longer than Dagster keeps it."""
 
     __tablename__ = "job_history"
-    __table_args__ = (Index("ix_job_history_job_name_started_at", "job_name", "started_at"),)
+    __table_args__ = (
+        Index("ix_job_history_job_name_started_at", "job_name", "started_at"),
+        Index("ix_job_history_failed", "finished_at", postgresql_where=text("status = 'failure'")),
+    )
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
     job_name: Mapped[str]
