@@ -21,6 +21,7 @@ __all__ = [
     "known_updates",
     "newest_update",
     "save_runs",
+    "statuses_of",
     "world_of_history",
 ]
 

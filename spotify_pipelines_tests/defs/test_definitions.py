@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from spotify_pipelines.definitions import definitions
+from spotify_pipelines.defs.column_lineage import COLUMN_LINEAGE
 from spotify_pipelines.settings import load_settings
 from spotify_pipelines.store.tables import Base
 
@@ -87,6 +92,53 @@ def test_every_asset_says_what_it_is_whose_it_is_and_in_which_table(spec: dg.Ass
     columns = Base.metadata.tables[table].columns.keys()
     schema = spec.metadata["dagster/column_schema"]
     assert {column.name for column in schema.columns} <= set(columns)
+
+
+@pytest.mark.parametrize("spec", assets(), ids=lambda spec: spec.key.to_user_string())
+def test_every_asset_leads_to_its_code(spec: dg.AssetSpec) -> None:
+    (reference,) = spec.metadata["dagster/code_references"].code_references
+    assert isinstance(reference, dg.LocalFileCodeReference)
+    assert reference.line_number
+    code = Path(reference.file_path).read_text().splitlines()[reference.line_number - 1 :]
+    assert spec.key.to_user_string() in "\n".join(code)
+
+
+def test_columns_come_from_columns_that_exist_of_assets_upstream() -> None:
+    specs = {spec.key.to_user_string(): spec for spec in assets()}
+    columns = {
+        name: {column.name for column in spec.metadata["dagster/column_schema"].columns}
+        for name, spec in specs.items()
+    }
+    for name, lineage in COLUMN_LINEAGE.items():
+        assert set(lineage) <= columns[name]
+        for sources in lineage.values():
+            assert {asset for asset, _ in sources} <= LINEAGE[name]
+            assert all(column in columns[asset] for asset, column in sources)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [spec for spec in assets() if spec.key != dg.AssetKey("album_sources")],
+    ids=lambda spec: str(spec.key),
+)
+def test_an_asset_is_stale_when_its_schedules_missed_it_twice(spec: dg.AssetSpec) -> None:
+    policy = spec.freshness_policy
+    assert isinstance(policy, TimeWindowFreshnessPolicy)
+    period = min(
+        _period(cron)
+        for job, cron in CADENCE.items()
+        if spec.key in repository().get_job(job).asset_layer.executable_asset_keys
+    )
+    assert policy.warn_window
+    warn, fail = policy.warn_window.to_timedelta(), policy.fail_window.to_timedelta()
+    assert period < warn <= 1.25 * period
+    assert 2 * period < fail <= 2.25 * period
+
+
+def _period(cron: str) -> timedelta:
+    first = datetime(2026, 11, 23, tzinfo=UTC).timestamp()
+    ticks = schedule_execution_time_iterator(first, cron, "UTC", ascending=True)
+    return -(next(ticks) - next(ticks))
 
 
 @pytest.mark.parametrize(("name", "selected"), JOBS.items(), ids=JOBS.keys())

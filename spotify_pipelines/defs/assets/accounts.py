@@ -11,6 +11,7 @@ from spotify_pipelines.defs.assets.results import (
     on_spotify,
     utc_now,
 )
+from spotify_pipelines.defs.freshness import HALF_HOURLY
 from spotify_pipelines.defs.names import Group
 from spotify_pipelines.defs.resources import SpotifyResource
 from spotify_pipelines.report import Report
@@ -37,6 +38,7 @@ class AccountTokensConfig(dg.Config):
     group=Group.ACCOUNTS,
     kinds={"spotify", "postgres"},
     model=Account,
+    every=HALF_HOURLY,
     check="Every token that was due was refreshed",
 )
 def account_tokens(

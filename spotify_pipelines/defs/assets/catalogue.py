@@ -12,9 +12,11 @@ from spotify_pipelines.defs.assets.results import (
     progress_lines,
     utc_now,
 )
+from spotify_pipelines.defs.assets.shown import catalogue_growth, features_coverage
+from spotify_pipelines.defs.freshness import DAILY
 from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import SpotifyResource
-from spotify_pipelines.defs.tables import table_metadata
+from spotify_pipelines.defs.tables import code_reference, table_metadata
 from spotify_pipelines.report import Report
 from spotify_pipelines.store.tables import Album, AlbumSource, Track
 
@@ -71,7 +73,7 @@ album_sources = dg.AssetSpec(
     group_name=Group.CATALOGUE,
     owners=GROUP_OWNERS[Group.CATALOGUE],
     kinds={"postgres"},
-    metadata=table_metadata(AlbumSource),
+    metadata=table_metadata(AlbumSource) | code_reference(__file__),
 )
 
 
@@ -80,6 +82,7 @@ album_sources = dg.AssetSpec(
     kinds={"spotify", "postgres"},
     model=Album,
     deps=["album_sources"],
+    every=DAILY,
     check="No album was put off or refused",
 )
 def albums(context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: SpotifyResource) -> Results:
@@ -110,7 +113,7 @@ def albums(context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: Spo
             progress=progress_lines(context, "albums"),
         )
 
-    yield from on_spotify(context, spotify, work, rows=Rows(Album))
+    yield from on_spotify(context, spotify, work, rows=Rows(Album), more=catalogue_growth)
 
 
 @table_asset(
@@ -118,6 +121,7 @@ def albums(context: dg.AssetExecutionContext, config: AlbumsConfig, spotify: Spo
     kinds={"spotify", "postgres"},
     model=Track,
     deps=["albums"],
+    every=DAILY,
     check="No album's tracks were put off",
 )
 def tracks(context: dg.AssetExecutionContext, config: TracksConfig, spotify: SpotifyResource) -> Results:
@@ -153,6 +157,7 @@ def tracks(context: dg.AssetExecutionContext, config: TracksConfig, spotify: Spo
     model=Track,
     columns=_FEATURE_COLUMNS,
     deps=["tracks"],
+    every=DAILY,
     check="No batch of tracks was put off or failed",
 )
 def audio_features(
@@ -181,7 +186,7 @@ def audio_features(
         )
 
     known = Rows(Track, (Track.audio_features.is_not(None),))
-    yield from on_spotify(context, spotify, work, rows=known, dry_run=config.dry_run)
+    yield from on_spotify(context, spotify, work, rows=known, dry_run=config.dry_run, more=features_coverage)
 
 
 ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [album_sources, albums, tracks, audio_features]

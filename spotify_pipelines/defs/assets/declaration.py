@@ -5,12 +5,14 @@ What belongs here: the declaration that all assets share. What does not: what ha
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
+from spotify_pipelines.defs.freshness import fresh_for
 from spotify_pipelines.defs.names import GROUP_OWNERS
-from spotify_pipelines.defs.tables import table_metadata
+from spotify_pipelines.defs.tables import code_reference, table_metadata
 from spotify_pipelines.store.tables import Base
 
 __all__ = ["EVERY_ITEM", "Results", "table_asset"]
@@ -27,6 +29,7 @@ def table_asset(
     kinds: set[str],
     model: type[Base],
     check: str,
+    every: timedelta,
     columns: Collection[str] | None = None,
     deps: Sequence[str] = (),
 ) -> Callable[[Callable[..., Results]], dg.AssetsDefinition]:
@@ -37,6 +40,7 @@ def table_asset(
 
     Args:
         check: what the check ``every_item_was_done`` states, as a true statement.
+        every: how often its schedule makes it anew, at least.
         columns: the asset's columns, where another asset writes the rest of the table.
     """
 
@@ -49,7 +53,9 @@ def table_asset(
             group_name=group,
             owners=GROUP_OWNERS[group],
             kinds=kinds,
-            metadata=table_metadata(model, only=columns),
+            metadata=table_metadata(model, only=columns)
+            | code_reference(body.__code__.co_filename, body.__code__.co_firstlineno),
+            freshness_policy=fresh_for(every),
             skippable=True,
         )
         check_spec = dg.AssetCheckSpec(EVERY_ITEM, asset=name, description=check)

@@ -5,9 +5,10 @@ from datetime import timedelta
 import dagster as dg
 
 from spotify_pipelines.defs.assets.results import utc_now
+from spotify_pipelines.defs.freshness import HOURLY, fresh_for
 from spotify_pipelines.defs.names import GROUP_OWNERS, Group
 from spotify_pipelines.defs.resources import PostgresResource
-from spotify_pipelines.defs.tables import table_metadata
+from spotify_pipelines.defs.tables import code_reference, table_metadata
 from spotify_pipelines.store.tables import MetricSnapshot
 
 __all__ = ["ASSETS"]
@@ -20,7 +21,8 @@ _SHOWN = timedelta(days=7)
     group_name=Group.OBSERVABILITY,
     owners=GROUP_OWNERS[Group.OBSERVABILITY],
     kinds={"postgres"},
-    metadata=table_metadata(MetricSnapshot),
+    metadata=table_metadata(MetricSnapshot) | code_reference(__file__),
+    freshness_policy=fresh_for(HOURLY),
 )
 def metric_snapshots(
     context: dg.AssetExecutionContext, postgres: PostgresResource

@@ -15,6 +15,8 @@ from spotify_pipelines.defs.assets.results import (
     progress_lines,
     utc_now,
 )
+from spotify_pipelines.defs.assets.shown import playlists_by_health
+from spotify_pipelines.defs.freshness import DAILY
 from spotify_pipelines.defs.names import NARROW_TAG, Group, Narrow
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.report import Report
@@ -73,6 +75,7 @@ class SyncConfig(dg.Config):
     kinds={"postgres"},
     model=Playlist,
     deps=["account_tokens"],
+    every=DAILY,
     check="Every playlist that policies ask for is planned",
 )
 def playlist_plan(
@@ -100,6 +103,7 @@ def playlist_plan(
     kinds={"postgres", "numpy"},
     model=PlaylistSnapshot,
     deps=["tracks", "audio_features", "playlist_plan"],
+    every=DAILY,
     check="Every playlist that was due was drawn",
 )
 def playlist_snapshots(
@@ -138,6 +142,7 @@ def playlist_snapshots(
     model=Playlist,
     columns=_CONFIRMED_COLUMNS,
     deps=["playlist_snapshots", "account_tokens"],
+    every=DAILY,
     check="Spotify confirmed every playlist that was due",
 )
 def spotify_playlists(
@@ -184,7 +189,9 @@ def spotify_playlists(
         return report
 
     confirmed = Rows(Playlist, (Playlist.confirmed_snapshot_id.is_not(None),))
-    yield from on_spotify(context, spotify, work, rows=confirmed, dry_run=config.dry_run)
+    yield from on_spotify(
+        context, spotify, work, rows=confirmed, dry_run=config.dry_run, more=playlists_by_health
+    )
 
 
 ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [playlist_plan, playlist_snapshots, spotify_playlists]

@@ -15,6 +15,7 @@ import dagster as dg
 from sqlalchemy import ColumnElement
 
 from spotify_pipelines.defs.assets.declaration import EVERY_ITEM, Results
+from spotify_pipelines.defs.column_lineage import column_lineage
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
 from spotify_pipelines.report import Report
 from spotify_pipelines.store.database import Database
@@ -28,6 +29,8 @@ __all__ = ["Rows", "on_postgres", "on_spotify", "progress_lines", "utc_now"]
 
 T = TypeVar("T")
 _WORST = 20
+_LONGEST_TEXT = 200
+"""An event is read as a whole, whatever Spotify or a person called a thing."""
 _SECONDS_BETWEEN_LINES = 60.0
 
 
@@ -51,8 +54,11 @@ def on_spotify(
     *,
     rows: Rows,
     dry_run: bool = False,
+    more: Callable[[Database], Mapping[str, Any]] | None = None,
 ) -> Results:
     """Open a session, do the ``work`` in an event loop of its own, and yield what its report says.
+
+    ``more`` reads further metadata.
 
     Raises:
         dagster.Failure: a dry run was asked of one asset among several, or the check without the asset.
@@ -60,13 +66,14 @@ def on_spotify(
     """
     _refuse_odd_selections(context, dry_run=dry_run)
 
-    async def in_session() -> tuple[Report, int]:
+    async def in_session() -> tuple[Report, int, Mapping[str, Any]]:
         async with spotify.open(context.run_id) as session:
             report = await work(session)
-            return report, session.count(rows.model, *rows.conditions)
+            metadata = more(session.database) if more is not None and not dry_run else {}
+            return report, session.count(rows.model, *rows.conditions), metadata
 
-    report, row_count = asyncio.run(_interruptible(in_session()))
-    yield from _published(context, report, row_count, dry_run=dry_run)
+    report, row_count, metadata = asyncio.run(_interruptible(in_session()))
+    yield from _published(context, report, row_count, dry_run=dry_run, more=metadata)
 
 
 def on_postgres(
@@ -167,6 +174,7 @@ def _published(
         )
         return
     context.log.info(said)
+    metadata |= column_lineage(context.asset_key.to_user_string())
     metadata["dagster/row_count"] = dg.MetadataValue.int(row_count)
     yield dg.MaterializeResult(metadata=metadata, check_results=[_check(report)])
 
@@ -186,7 +194,9 @@ def _metadata(report: Report) -> dict[str, Any]:
     if report.deferred_until:
         metadata["deferred_until"] = dg.MetadataValue.timestamp(report.deferred_until)
     if report.notes:
-        metadata["notes"] = dg.MetadataValue.text("\n".join(report.notes[:_WORST]))
+        metadata["notes"] = dg.MetadataValue.text(
+            "\n".join(note[:_LONGEST_TEXT] for note in report.notes[:_WORST])
+        )
     if troubles := _troubles(report):
         metadata["troubles"] = dg.MetadataValue.table(troubles)
     if report.rows:
@@ -209,7 +219,7 @@ def _check(report: Report) -> dg.AssetCheckResult:
 
 def _troubles(report: Report) -> list[dg.TableRecord]:
     rows: list[dict[str, str | int | float | None]] = [
-        {"item": f.item, "state": "dead" if f.final else "failed", "kind": f.kind, "reason": f.reason[:300]}
+        {"item": f.item, "state": "dead" if f.final else "failed", "kind": f.kind, "reason": f.reason}
         for f in report.failed
     ]
     rows += [
@@ -217,7 +227,7 @@ def _troubles(report: Report) -> list[dg.TableRecord]:
             "item": d.item,
             "state": f"deferred until {d.until:%Y-%m-%d %H:%M} UTC",
             "kind": "",
-            "reason": d.reason[:300],
+            "reason": d.reason,
         }
         for d in report.deferred
     ]
@@ -225,4 +235,7 @@ def _troubles(report: Report) -> list[dg.TableRecord]:
 
 
 def _record(row: Mapping[str, str | int | float | None]) -> dg.TableRecord:
-    return dg.TableRecord({name: "" if value is None else value for name, value in row.items()})
+    values = {name: "" if value is None else value for name, value in row.items()}
+    return dg.TableRecord(
+        {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in values.items()}
+    )
