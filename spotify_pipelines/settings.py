@@ -160,7 +160,10 @@ class Settings(BaseSettings):
     keep_calls_days: int = Field(90, ge=2, description="Counts of calls are kept so long")
     keep_metrics_days: int = Field(400, ge=2, description="Hourly snapshots of metrics are kept so long")
     keep_validators_days: int = Field(
-        400, ge=1, description="What Spotify called the version of an answer is kept so long unconfirmed"
+        400,
+        ge=1,
+        description="What Spotify called the version of an answer is kept so long unconfirmed: over a year, for whoever "
+        "reads all anew once a year",
     )
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

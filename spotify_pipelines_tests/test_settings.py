@@ -122,3 +122,38 @@ def test_where_keys_can_not_be_found_it_is_said_without_showing_any(read: Path) 
     with pytest.raises(SettingsError, match="SPOTIFY_PIPELINES_SECRETS_DIR names"):
         settings(read, secrets_dir=str(read / "nowhere"))
     assert "hush" not in str(both.value) + str(damaged.value)
+
+
+def test_receivers_of_alerts_are_read(read: Path) -> None:
+    found = settings(
+        read,
+        alert_webhook_url="https://hooks.example.com/T1/B2",
+        alert_email_to="ops@example.com, ann@example.com",
+        smtp_url="smtps://studio:hu%2Fsh@mail.example.com:465",
+    )
+    assert found.alert_email_to == ["ops@example.com", "ann@example.com"]
+    assert "hush" not in repr(found)
+    assert "T1" not in repr(found)
+    assert settings(read).alert_webhook_url is None
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"alert_webhook_url": "hooks.example.com/hush"}, "ALERT_WEBHOOK_URL: .*https://"),
+        ({"alert_webhook_url": "https:///hush"}, "ALERT_WEBHOOK_URL: .*https://"),
+        ({"smtp_url": "http://hush"}, "SMTP_URL: .*smtps://"),
+        ({"smtp_url": "smtps://u:hush@h:99999"}, "SMTP_URL: .*smtps://"),
+        ({"alert_email_to": "hush", "smtp_url": "smtp://h"}, "ALERT_EMAIL_TO: .*addresses"),
+        ({"alert_email_to": "a@b <hush>", "smtp_url": "smtp://h"}, "ALERT_EMAIL_TO: .*addresses"),
+        ({"alert_email_to": "a@b.example"}, "SMTP_URL .*as well"),
+        ({"alert_email_from": "hush"}, "ALERT_EMAIL_FROM"),
+        ({"keep_calls_days": "1"}, "KEEP_CALLS_DAYS.*greater than or equal to 2"),
+    ],
+)
+def test_a_receiver_that_can_not_be_one_is_refused_and_not_shown(
+    read: Path, values: dict[str, str], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"SPOTIFY_PIPELINES_{says}") as refused:
+        settings(read, **values)
+    assert "hush" not in str(refused.value)

@@ -22,7 +22,6 @@ from spotify_pipelines.catalogue.lanes import chunks, in_lanes
 from spotify_pipelines.catalogue.outcomes import album_failure, leave_open
 from spotify_pipelines.catalogue.rereads import (
     confirm_unchanged,
-    forget_old_validators,
     keep_validators,
     known_validators,
 )
@@ -101,7 +100,6 @@ async def ingest_albums(
         finally:
             minimum = albums_minimum(mine, reading.verdicts)
             store_calls(database, mine, run_id=run_id, use_case="ingest_albums", minimum=minimum)
-    forget_old_validators(database, now())
     report.calls, report.minimum_calls = mine.total, sum(minimum.values())
     return report
 

@@ -1,13 +1,13 @@
 """Reading albums again: which are asked for only in case that they changed, and what is kept for the next time.
 
-What belongs here: the validators of a run's albums, found, kept and pruned. What does not: SQL (``store``), whether
-the app has conditional reads (the client), which albums are read (``ingest``).
+What belongs here: the validators of a run's albums, found and kept. What does not: SQL (``store``), whether the app
+has conditional reads (the client), which albums are read (``ingest``), forgetting old ones (the weekly cleaning).
 
 Only an album whose one answer shows all its tracks gets a validator: a 304 would say nothing of further pages.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -17,15 +17,11 @@ from spotify_pipelines.store.catalogue import confirm_albums
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.validators import (
     confirm_validators,
-    prune_validators,
     replace_validators,
     validators,
 )
 
-__all__ = ["confirm_unchanged", "forget_old_validators", "keep_validators", "known_validators"]
-
-_KEPT = timedelta(days=400)
-"""Longer than a year, so that whoever reads all anew once a year still finds them."""
+__all__ = ["confirm_unchanged", "keep_validators", "known_validators"]
 
 
 def known_validators(
@@ -56,12 +52,6 @@ def confirm_unchanged(
     """These albums are as they were: they count as read, their tracks too, and nothing else is written."""
     confirm_albums(session, album_ids, at=at)
     confirm_validators(session, catalogue.app_id, _urls(catalogue, album_ids).values(), at=at)
-
-
-def forget_old_validators(database: Database, now: datetime) -> None:
-    """Drop validators of which nothing was heard for over a year."""
-    with database.transaction() as session:
-        prune_validators(session, now - _KEPT)
 
 
 def _urls(catalogue: CatalogueApi, album_ids: Collection[str]) -> dict[str, str]:

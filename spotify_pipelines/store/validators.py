@@ -1,20 +1,19 @@
 """Validators of catalogue reads: the ETag of each answer that is stored, by the app that was given it.
 
-What belongs here: keeping, finding and dropping them, in the caller's transaction. What does not: when a read may
+What belongs here: keeping and finding them, in the caller's transaction. What does not: when a read may
 carry one (``spotify.client``), which answers are worth one (the use case).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.store.tables import ReadValidator
 from spotify_pipelines.store.upserts import upsert
 
-__all__ = ["confirm_validators", "prune_validators", "replace_validators", "validators"]
+__all__ = ["confirm_validators", "replace_validators", "validators"]
 
 
 def validators(session: Session, app_id: int, urls: Collection[str]) -> dict[str, str]:
@@ -56,9 +55,3 @@ def confirm_validators(session: Session, app_id: int, urls: Collection[str], *, 
         .values(seen_at=at)
         .execution_options(synchronize_session=False)
     )
-
-
-def prune_validators(session: Session, before: datetime) -> int:
-    """Forget validators that Spotify last gave or confirmed before that time; answers how many."""
-    result = session.execute(delete(ReadValidator).where(ReadValidator.seen_at < before))
-    return cast("CursorResult[Any]", result).rowcount
