@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from spotify_pipelines.store import leases
 from spotify_pipelines.store.database import Database
 
-__all__ = ["TTL", "AccountLease", "hold_account"]
+__all__ = ["TTL", "AccountLease", "hold_account", "hold_lease"]
 
 _log = structlog.get_logger(__name__)
 
@@ -74,8 +74,15 @@ async def hold_account(
     database: Database, account_id: int, holder: str
 ) -> AsyncIterator[AccountLease | None]:
     """The account's lease until the end of the block; None where another worker has it."""
+    async with hold_lease(database, f"sync account {account_id}", holder) as lease:
+        yield lease
+
+
+@asynccontextmanager
+async def hold_lease(database: Database, name: str, holder: str) -> AsyncIterator[AccountLease | None]:
+    """The lease of that name, renewed until the end of the block; None where another worker has it."""
     with database.transaction() as session:
-        lease = leases.acquire(session, f"sync account {account_id}", holder, TTL)
+        lease = leases.acquire(session, name, holder, TTL)
     if lease is None:
         yield None
         return

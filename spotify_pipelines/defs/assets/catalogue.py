@@ -148,7 +148,7 @@ def tracks(context: dg.AssetExecutionContext, config: TracksConfig, spotify: Spo
             progress=progress_lines(context, "albums"),
         )
 
-    yield from on_spotify(context, spotify, work, rows=Rows(Track))
+    yield from on_spotify(context, spotify, work, rows=Rows(Track), alone=True)
 
 
 @table_asset(
@@ -186,7 +186,9 @@ def audio_features(
         )
 
     known = Rows(Track, (Track.audio_features.is_not(None),))
-    yield from on_spotify(context, spotify, work, rows=known, dry_run=config.dry_run, more=features_coverage)
+    yield from on_spotify(
+        context, spotify, work, rows=known, dry_run=config.dry_run, more=features_coverage, alone=True
+    )
 
 
 ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [album_sources, albums, tracks, audio_features]

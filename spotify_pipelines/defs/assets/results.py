@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement
 from spotify_pipelines.defs.assets.declaration import EVERY_ITEM, Results
 from spotify_pipelines.defs.column_lineage import column_lineage
 from spotify_pipelines.defs.resources import PostgresResource, SpotifyResource
-from spotify_pipelines.report import Report
+from spotify_pipelines.report import Deferral, Report
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.queries import count_rows
 from spotify_pipelines.store.tables import Base
@@ -55,10 +55,12 @@ def on_spotify(
     rows: Rows,
     dry_run: bool = False,
     more: Callable[[Database], Mapping[str, Any]] | None = None,
+    alone: bool = False,
 ) -> Results:
     """Open a session, do the ``work`` in an event loop of its own, and yield what its report says.
 
-    ``more`` reads further metadata.
+    ``more`` reads further metadata. ``alone``: for work that is not claimed item by item; of two runs one puts it
+    off, or they would do it twice.
 
     Raises:
         dagster.Failure: a dry run was asked of one asset among several, or the check without the asset.
@@ -68,7 +70,7 @@ def on_spotify(
 
     async def in_session() -> tuple[Report, int, Mapping[str, Any]]:
         async with spotify.open(context.run_id) as session:
-            report = await work(session)
+            report = await (_alone(context, session, work) if alone and not dry_run else work(session))
             metadata = more(session.database) if more is not None and not dry_run else {}
             return report, session.count(rows.model, *rows.conditions), metadata
 
@@ -117,6 +119,22 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, previous)
+
+
+async def _alone(
+    context: dg.AssetExecutionContext,
+    session: "SpotifySession",
+    work: Callable[["SpotifySession"], Awaitable[Report]],
+) -> Report:
+    """What the ``work`` reports, or that another run is at it."""
+    from spotify_pipelines.playlists.account_lease import TTL, hold_lease
+
+    asset = context.asset_key.to_user_string()
+    async with hold_lease(session.database, f"asset {asset}", context.run_id) as lease:
+        if lease is not None:
+            return await work(session)
+    reason = "another run is at it, and does all that is due"
+    return Report("runs", requested=1, deferred=[Deferral(asset, utc_now() + TTL, reason)])
 
 
 def progress_lines(context: dg.AssetExecutionContext, what: str) -> Callable[..., None]:
