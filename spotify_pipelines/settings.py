@@ -162,8 +162,8 @@ class Settings(BaseSettings):
     keep_validators_days: int = Field(
         400,
         ge=1,
-        description="What Spotify called the version of an answer is kept so long unconfirmed: over a year, for whoever "
-        "reads all anew once a year",
+        description="What Spotify called the version of an answer is kept so long unconfirmed: over a year, for "
+        "whoever reads all anew once a year",
     )
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
