@@ -1,12 +1,13 @@
 """What people have to be told of consents: that one ends soon, or that Spotify refuses many at once.
 
-What belongs here: the two checks on ``account_tokens`` whose severity says how soon a person is needed. What does not:
-promises that are kept or broken (``checks``), what a consent or an incident is (``accounts``).
+What belongs here: the two checks on ``account_tokens`` whose severity says how soon a person is needed. What does
+not: promises that are kept or broken (``checks``), what a consent or an incident is (``accounts``).
 """
 
 import dagster as dg
 
-from spotify_pipelines.defs.resources import PostgresResource, utc_now
+from spotify_pipelines.defs.assets.results import utc_now
+from spotify_pipelines.defs.resources import PostgresResource
 
 __all__ = ["CONSENT_CHECKS", "consents_last", "no_mass_refusal"]
 

@@ -40,4 +40,4 @@ def test_a_week_of_hours_makes_a_picture(database_url: str) -> None:
             save_metrics(session, now - timedelta(hours=hour), figures)
     trends = materialize(database_url)["trends"]
     assert isinstance(trends, dg.MarkdownMetadataValue)
-    assert trends.md_str.startswith("![trends](data:image/svg+xml;base64,")
+    assert str(trends.md_str).startswith("![trends](data:image/svg+xml;base64,")
