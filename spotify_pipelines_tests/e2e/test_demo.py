@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -108,6 +109,28 @@ def test_both_runs_are_in_the_job_history(demo: Demo) -> None:
     with demo.database.transaction() as session:
         runs = session.execute(select(JobRun.job_name, JobRun.status, JobRun.trigger)).tuples().all()
     assert list(runs) == [("nightly", "success", "cli")] * 2
+
+
+def test_every_check_is_green_in_both_runs_and_a_night_is_a_short_log(demo: Demo) -> None:
+    env = demo.here.dotenv
+    with psycopg.connect(
+        host=env["DAGSTER_POSTGRES_HOST"],
+        port=env["DAGSTER_POSTGRES_PORT"],
+        user=env["DAGSTER_POSTGRES_USER"],
+        password=env["DAGSTER_POSTGRES_PASSWORD"],
+        dbname=env["DAGSTER_POSTGRES_DB"],
+    ) as connection:
+        checks = connection.execute(
+            "SELECT check_name, execution_status FROM asset_check_executions WHERE run_id IN"
+            " (SELECT run_id FROM runs WHERE pipeline_name = 'nightly')"
+        ).fetchall()
+        rows = connection.execute("SELECT count(*) FROM event_logs GROUP BY run_id").fetchall()
+    assert [check for check in checks if check[1] != "SUCCEEDED"] == []
+    names = {name for name, _ in checks}
+    assert {"spotify_holds_what_it_should", "job_history_has_no_gap", "every_item_was_done"} <= names
+    assets = 8
+    # A line of the log for what an asset says, and one for what it was asked; each check is an event or two.
+    assert max(number for (number,) in rows) <= 65 + 5 * len(checks) // 2 + 2 * assets
 
 
 def test_no_progress_display_reaches_a_file(demo: Demo) -> None:
