@@ -36,7 +36,7 @@ _PANELS: Final = (
     ("albums in the queue", ("queue_depth", "queue_dead", "deferred_albums")),
     ("put off", ("deferred_playlists", "deferred_features", "apps_in_cooldown")),
 )
-_COLOURS: Final = ("#1f5fa8", "#c2571a", "#2e7d32")
+_COLOURS: Final = ("#1f5fa8", "#c2571a", "#7b1f7a")
 _WIDTH, _PANEL_WIDTH, _PANEL_HEIGHT = 720, 360, 132
 _LEFT, _PLOT_WIDTH, _PLOT_TOP, _PLOT_HEIGHT = 12, 330, 34, 56
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"

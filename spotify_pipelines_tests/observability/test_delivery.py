@@ -97,6 +97,13 @@ def test_no_password_goes_unencrypted_to_another_machine() -> None:
         by_mail(elsewhere.url).send(MESSAGE)
 
 
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_where_encryption_fails_nothing_goes_in_clear(mailbox: MailServer, scheme: str) -> None:
+    mailbox.offers_tls = True
+    assert "can't be used" in refusal(by_mail(f"{scheme}://studio:hush@{mailbox.host}:{mailbox.port}"))
+    assert mailbox.logins == mailbox.taken == []
+
+
 @pytest.mark.parametrize("command", ["EHLO", "MAIL", "RCPT", "DATA", "AUTH"])
 def test_a_mail_server_that_refuses_is_named_without_its_words(mailbox: MailServer, command: str) -> None:
     mailbox.refuses = command

@@ -57,12 +57,16 @@ def webhook_server() -> Iterator[WebhookServer]:
 
 @dataclass
 class MailServer:
-    """A mail server; ``refuses`` is the command it says no to, ``hangs`` whether it says anything."""
+    """A mail server; ``refuses`` is the command it says no to, ``hangs`` whether it says anything.
+
+    One that ``offers_tls`` is an impostor: it has no certificate, and goes on in clear.
+    """
 
     host: str
     port: int = 0
     refuses: str = ""
     hangs: bool = False
+    offers_tls: bool = False
     logins: list[str] = field(default_factory=list)
     taken: list[EmailMessage] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -93,7 +97,10 @@ def mail_server(host: str = "127.0.0.1") -> Iterator[MailServer]:
             if word == state.refuses:
                 self.say("550 hush-hush is not taken")
             elif word == "EHLO":
-                self.say("250-here", "250 AUTH PLAIN")
+                self.say("250-here", *["250-STARTTLS"] * state.offers_tls, "250 AUTH PLAIN")
+            elif word == "STARTTLS":
+                self.say("220 go on", "250 in clear")
+                return False
             elif word == "AUTH":
                 state.logins.append(line.split(" ")[2])
                 self.say("235 welcome")
