@@ -15,12 +15,6 @@ from spotify_pipelines.defs.draw_checks import DRAW_CHECKS
 from spotify_pipelines.defs.history import missing_from_history
 from spotify_pipelines.defs.promises import Breach, Promise, Scene, promises_of
 from spotify_pipelines.store.cooldowns import Ban, bans
-from spotify_pipelines.store.faults import (
-    expired_tokens,
-    features_coverage,
-    incomplete_tracks,
-    new_dead_letters,
-)
 
 __all__ = ["CHECKS"]
 
@@ -31,6 +25,8 @@ _FLEET_WIDE: Final = 0.1
 
 
 def _no_new_dead_letters(scene: Scene) -> Breach:
+    from spotify_pipelines.store.faults import new_dead_letters
+
     letters = new_dead_letters(scene.session, scene.now - _NEW)
     return Breach(
         len(letters),
@@ -50,6 +46,8 @@ def _no_new_dead_letters(scene: Scene) -> Breach:
 
 
 def _tracks_are_complete(scene: Scene) -> Breach:
+    from spotify_pipelines.store.faults import incomplete_tracks
+
     found = incomplete_tracks(scene.session)
     return Breach(
         found.number,
@@ -61,6 +59,8 @@ def _tracks_are_complete(scene: Scene) -> Breach:
 
 
 def _features_cover_the_catalogue(scene: Scene) -> Breach:
+    from spotify_pipelines.store.faults import features_coverage
+
     found = features_coverage(scene.session)
     return Breach(
         found.asked - found.known if found.share < _LEAST_COVERAGE else 0,
@@ -72,6 +72,8 @@ def _features_cover_the_catalogue(scene: Scene) -> Breach:
 
 
 def _tokens_are_good(scene: Scene) -> Breach:
+    from spotify_pipelines.store.faults import expired_tokens
+
     tokens = expired_tokens(scene.session, scene.now)
     return Breach(
         len(tokens),

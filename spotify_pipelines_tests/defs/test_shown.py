@@ -185,7 +185,7 @@ def test_the_worst_report_is_a_small_event(database: Database, database_url: str
         (catalogue.audio_features, {"features_coverage", "features_known"}),
         (playlists.spotify_playlists, {"playlists_by_health", "playlists_written_last"}),
     ],
-    ids=lambda each: str(each)[:40],
+    ids=["albums", "audio_features", "spotify_playlists"],
 )
 def test_assets_show_them_with_the_lineage_of_their_columns(
     asset: dg.AssetsDefinition, shown: set[str], database: Database, database_url: str, redis_url: str
