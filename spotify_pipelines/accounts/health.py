@@ -197,11 +197,11 @@ def _after_good(health: Health, outcome: Outcome, now: datetime) -> Health:
 
 
 def _has_to_prove_itself(health: Health, outcome: Outcome) -> bool:
-    # A new consent, or a token where none came, ends the very thing that degraded it: that needs no repetition.
+    # A new consent, or the end of the very thing that degraded it, needs no repetition.
     return (
         outcome in (Outcome.SUCCESS, Outcome.TOKEN_GRANTED)
         and health.state is HealthState.DEGRADED
-        and health.reason not in (Outcome.TOKEN_FAILURE, Outcome.INCIDENT)
+        and health.reason is not Outcome.INCIDENT
     )
 
 

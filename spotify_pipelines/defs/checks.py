@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-from spotify_pipelines.defs.consent_checks import CONSENT_CHECKS
+from spotify_pipelines.defs.consent_checks import consents_last, no_mass_refusal
 from spotify_pipelines.defs.draw_checks import DRAW_CHECKS
 from spotify_pipelines.defs.history import missing_from_history
 from spotify_pipelines.defs.promises import Breach, Promise, Scene, promises_of
@@ -189,6 +189,13 @@ CHECKS: list[dg.AssetChecksDefinition] = [
                 "The access token of every account in use is good: it was refreshed before it expired",
                 _tokens_are_good,
             ),
+            "consents_last": Promise(
+                "No account's consent ends within a month: refreshing does not extend the six months it is given for",
+                consents_last,
+            ),
+            "no_mass_refusal": Promise(
+                "Spotify does not refuse the consents of many accounts of one app at once", no_mass_refusal
+            ),
         },
     ),
     promises_of(
@@ -214,6 +221,5 @@ CHECKS: list[dg.AssetChecksDefinition] = [
             ),
         },
     ),
-    *CONSENT_CHECKS,
     *DRAW_CHECKS,
 ]

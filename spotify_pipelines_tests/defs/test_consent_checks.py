@@ -6,10 +6,8 @@ import dagster as dg
 import pytest
 
 from spotify_pipelines.definitions import definitions
-from spotify_pipelines.defs.consent_checks import consents_last, no_mass_refusal
-from spotify_pipelines.defs.resources import PostgresResource
-from spotify_pipelines.settings import World
 from spotify_pipelines.store.tables import Account, ConsentIncident, SpotifyApp
+from spotify_pipelines_tests.support.checks import look_at
 from spotify_pipelines_tests.support.databases import open_database
 
 
@@ -29,9 +27,7 @@ def connect(database_url: str, **days_left: float) -> None:
 
 
 def ends(database_url: str) -> dg.AssetCheckResult:
-    found = consents_last(PostgresResource(url=database_url, world=World.SANDBOX))
-    assert isinstance(found, dg.AssetCheckResult)
-    return found
+    return look_at("account_tokens", database_url)["consents_last"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_the_end_of_a_consent_warns_a_month_before_and_is_an_error_two_weeks_bef
     if severity:
         assert found.severity is severity
         assert "'anna'" in (found.description or "")
-        table = found.metadata["accounts"]
+        table = found.metadata["first"]
         assert isinstance(table, dg.TableMetadataValue)
         assert [row.data["account"] for row in table.records] == ["anna"]
 
@@ -62,9 +58,7 @@ def test_an_incident_is_an_error_while_it_goes_on(database_url: str) -> None:
     connect(database_url, anna=100, ben=100, carla=100, dora=100)
 
     def found() -> dg.AssetCheckResult:
-        result = no_mass_refusal(PostgresResource(url=database_url, world=World.SANDBOX))
-        assert isinstance(result, dg.AssetCheckResult)
-        return result
+        return look_at("account_tokens", database_url)["no_mass_refusal"]
 
     assert found().passed
     now = datetime.now(UTC)
