@@ -197,6 +197,9 @@ async def test_a_server_in_trouble_degrades_and_never_quarantines(
     office.simulator.control.remove_fault(fault)
     office.advance(SETTLE)
     await office.credentials().account_token(anna)
+    assert office.account(anna).health == "degraded", "one token is no recovery yet"
+    office.advance(HOUR)
+    await office.credentials().account_token(anna)
     assert office.account(anna).health == "ok"
 
 

@@ -235,8 +235,10 @@ async def test_an_answer_that_is_lost_without_rotation_costs_a_minute(office: Of
         await office.credentials().account_token(anna)
     office.advance(SETTLE)
     assert (await refresh(office)).changed == 1
-    assert health(office, [anna]) == [WELL]
     assert office.account(anna).refresh_sent_at is None
+    office.advance(HOUR)
+    assert (await refresh(office)).changed == 1
+    assert health(office, [anna]) == [WELL]
 
 
 async def test_that_a_refresh_is_under_way_is_committed_before_it_is_sent(office: Office) -> None:
