@@ -28,6 +28,7 @@ from spotify_pipelines.web.api import build_api
 from spotify_pipelines.web.guard import Guard
 from spotify_pipelines.web.openapi import openapi_document
 from spotify_pipelines.web.rules import Rules
+from spotify_pipelines.web.scraping import metrics_route
 
 __all__ = ["ServeError", "build_app", "serve"]
 
@@ -42,11 +43,12 @@ class ServeError(ExplainedError):
     """The server can't listen where it should; the text says why."""
 
 
-def build_app(workspace: WorkspaceProcessContext, rules: Rules) -> ASGIApp:
-    """Dagster's web app, the jobs API beside it, and the guard in front of both."""
+def build_app(workspace: WorkspaceProcessContext, rules: Rules, settings: Settings) -> ASGIApp:
+    """Dagster's web app, the jobs API and the metrics beside it, and the guard in front of all."""
     api = build_api(workspace, openapi_document())
     dagster = DagsterWebserver(workspace, live_data_poll_rate=_UI_POLLS_EVERY_MS).create_asgi_app()
-    inside = Starlette(routes=[Mount("/api/v1", api), Mount("/", dagster)], lifespan=_lifespan)
+    routes = [Mount("/api/v1", api), metrics_route(settings), Mount("/", dagster)]
+    inside = Starlette(routes=routes, lifespan=_lifespan)
     return Guard(inside, rules)
 
 
@@ -71,7 +73,7 @@ def serve(settings: Settings, root: Path, on_ready: Callable[[str], None]) -> No
     ):
         server = uvicorn.Server(
             uvicorn.Config(
-                build_app(workspace, rules),
+                build_app(workspace, rules, settings),
                 log_level="warning",
                 timeout_graceful_shutdown=_GOODBYE_SECONDS,
                 server_header=False,
