@@ -149,6 +149,10 @@ async def _me(stage: Stage) -> None:
     assert (await stage.playlists.me()).id == "user1"
 
 
+async def _probe_account(stage: Stage) -> None:
+    await stage.playlists.probe()
+
+
 async def _my_playlists(stage: Stage) -> None:
     for _ in range(51):
         await stage.new_playlist()
@@ -201,6 +205,7 @@ USES: dict[Callable[..., object], Callable[[Stage], Awaitable[None]]] = {
     CatalogueApi.audio_features: _audio_features,
     CatalogueApi.probe: _probe,
     PlaylistApi.me: _me,
+    PlaylistApi.probe: _probe_account,
     PlaylistApi.my_playlists: _my_playlists,
     PlaylistApi.create_playlist: _create_playlist,
     PlaylistApi.playlist: _playlist,
