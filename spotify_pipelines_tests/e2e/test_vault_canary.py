@@ -55,7 +55,7 @@ def test_no_secret_is_where_it_must_not_be(served: Served) -> None:
     secrets = all_secrets(here)
     kinds = {"access_tokens", "refresh_tokens", "codes", "client secrets", "vault keys", "passwords"}
     assert set(secrets.values()) == kinds, "the search would be for nothing"
-    assert "AuthorizationLost" in places["output of a refresh that fails"]
+    assert "authorization_lost" in places["output of a refresh that fails"]
     places |= dict(files(here))
     places |= dict(databases(here))
     places |= dict(answers(served))
