@@ -5,7 +5,6 @@ like (``catalogue.urls``), the queue (``store.queue``), what tags do (``playlist
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +20,12 @@ from spotify_pipelines.catalogue.urls import (
     parse_album_lines,
     parse_album_url,
 )
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, console, plain, print_json, print_table
-from spotify_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from spotify_pipelines.store.database import Database
 
 __all__ = ["register"]
 
@@ -91,7 +89,7 @@ def add(
     read = [_read(number, source) for number, source in enumerate(sources, start=1)]
     gathered = _Gathered.of(read)
     if gathered.albums:
-        with _open_database() as database, database.transaction() as session:
+        with configured_database() as database, database.transaction() as session:
             counts = queue.enqueue(
                 session, [(url, album) for album, url in gathered.albums.items()], now=datetime.now(UTC)
             )
@@ -122,7 +120,7 @@ def list_(
     """
     from spotify_pipelines.store import queue
 
-    with _open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         counts = queue.status_counts(session)
         rows = queue.listing(session, statuses=("failed", "dead") if failed else None, limit=limit)
     if as_json:
@@ -169,7 +167,7 @@ def retry(
     if bool(album_ids) == all_:
         raise typer.BadParameter("Name the albums to try again, or give --all (not both).")
     wanted = None if all_ else [_album_id(text) for text in album_ids or ()]
-    with _open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         queued = queue.retry(session, wanted, now=datetime.now(UTC))
     others = [album for album in dict.fromkeys(wanted or ()) if album not in set(queued)]
     if as_json:
@@ -217,7 +215,7 @@ def _change_tags(
     gathered = _Gathered.of([_read(number, source) for number, source in enumerate(sources, start=1)])
     changed, strangers = 0, list[str]()
     if gathered.albums:
-        with _open_database() as database, database.transaction() as session:
+        with configured_database() as database, database.transaction() as session:
             changed = change(session, gathered.albums, [name])
             strangers = tags.unknown(session, gathered.albums)
     if as_json:
@@ -340,14 +338,3 @@ def _album_id(text: str) -> str:
         return parse_album_url(text)
     except AlbumUrlError as error:
         raise typer.BadParameter(f"{plain(text[:80])!r} is no album: {error}.") from None
-
-
-@contextmanager
-def _open_database() -> Iterator["Database"]:
-    from spotify_pipelines.store.database import Database
-
-    database = Database.open(load_settings())
-    try:
-        yield database
-    finally:
-        database.close()

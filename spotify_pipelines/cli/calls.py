@@ -4,15 +4,14 @@ What belongs here: which days, and what is printed. What does not: counting (the
 states its own, ``docs/calls.md``), sums (``store.calls``).
 """
 
-from contextlib import closing
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import print_json, print_table
-from spotify_pipelines.settings import load_settings
 from spotify_pipelines.store.calls import CallTotal, GroupBy
 
 if TYPE_CHECKING:
@@ -41,10 +40,9 @@ def calls(
     Example: spotify-pipelines calls --days 30 --by account
     """
     from spotify_pipelines.store.calls import midnight, totals
-    from spotify_pipelines.store.database import Database
 
     since = midnight(datetime.now(UTC), days=1 - days)
-    with closing(Database.open(load_settings())) as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         found = totals(session, by, since=since)
         whole = _sum(totals(session, GroupBy.DAY, since=since))
     if as_json:

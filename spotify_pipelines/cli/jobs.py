@@ -24,12 +24,13 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 import yaml
 
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, console, plain, print_json, print_table
 from spotify_pipelines.errors import ExplainedError
-from spotify_pipelines.settings import export_dotenv, find_root, load_settings
+from spotify_pipelines.settings import export_dotenv, find_root
 
 if TYPE_CHECKING:
-    from spotify_pipelines.store.database import Database
+    pass
 
 __all__ = ["register"]
 
@@ -108,7 +109,7 @@ def history(
     from spotify_pipelines.store.job_history import find_runs
 
     since = datetime.now(UTC) - timedelta(days=days) if days else None
-    with _database() as database:
+    with configured_database() as database:
         with open_instance() as instance:
             reconcile_job_history(instance, database)
         with database.transaction() as session:
@@ -333,7 +334,7 @@ def _ids(accounts: Sequence[str], playlists: Sequence[str]) -> dict[str, Any]:
     from spotify_pipelines.store.playlist_views import playlist_views
 
     found: dict[str, Any] = {}
-    with _database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         if accounts:
             names = {each.id: each.name for each in all_accounts(session)}
             found["account_ids"] = [_one(name, names, "account") for name in accounts]
@@ -366,14 +367,3 @@ def _time(moment: datetime | None) -> str | None:
 
 def _took(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.1f} s"
-
-
-@contextmanager
-def _database() -> "Iterator[Database]":
-    from spotify_pipelines.store.database import Database
-
-    database = Database.open(load_settings())
-    try:
-        yield database
-    finally:
-        database.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spotify_pipelines.cli.opening import open_database
 from spotify_pipelines.cli.output import Exit, console, plain, print_json, print_table
 from spotify_pipelines.settings import load_settings
 
@@ -47,12 +48,11 @@ def metrics(
     Example: spotify-pipelines metrics --days 30 calls queue
     """
     from spotify_pipelines.observability.scrape import prometheus_text
-    from spotify_pipelines.store.database import Database
     from spotify_pipelines.store.metrics import metrics_since
 
     settings, now = load_settings(), datetime.now(UTC)
     since = now - timedelta(days=days)
-    with closing(Database.open(settings)) as database:
+    with closing(open_database(settings)) as database:
         if prometheus:
             typer.echo(prometheus_text(database, settings.world, now), nl=False)
             return

@@ -3,15 +3,17 @@
 What belongs here: opening, late, so that help and completion stay quick. What does not: what commands do with it.
 """
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from spotify_pipelines.settings import Settings
+from spotify_pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from spotify_pipelines.accounts.vault import Vault
     from spotify_pipelines.store.database import Database
 
-__all__ = ["open_database", "open_vault"]
+__all__ = ["configured_database", "open_database", "open_vault"]
 
 
 def open_database(settings: Settings) -> "Database":
@@ -23,6 +25,13 @@ def open_database(settings: Settings) -> "Database":
     from spotify_pipelines.store.database import Database
 
     return Database.open(settings)
+
+
+@contextmanager
+def configured_database() -> Iterator["Database"]:
+    """The database of the settings as they are read now, for one command; raises as ``open_database`` does."""
+    with closing(open_database(load_settings())) as database:
+        yield database
 
 
 def open_vault(settings: Settings) -> "Vault":

@@ -4,22 +4,21 @@ What belongs here: opening, and choosing by name. What does not: what a command 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, plain
 from spotify_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from spotify_pipelines.session import SpotifySession
-    from spotify_pipelines.store.database import Database
     from spotify_pipelines.store.playlist_views import PlaylistView
 
-__all__ = ["choose", "in_session", "open_database", "utc_now"]
+__all__ = ["choose", "in_session", "utc_now"]
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def in_session(work: "Callable[[SpotifySession], Awaitable[T]]") -> "T":
     async def opened() -> "T":
         redis = connect_redis(settings.require_redis_url())
         try:
-            with open_database() as database:
+            with configured_database() as database:
                 async with open_session(settings, database, redis) as session:
                     return await work(session)
         finally:
@@ -62,15 +61,3 @@ def in_session(work: "Callable[[SpotifySession], Awaitable[T]]") -> "T":
 def utc_now() -> datetime:
     """The clock that use cases are given."""
     return datetime.now(UTC)
-
-
-@contextmanager
-def open_database() -> Iterator["Database"]:
-    """The database of the settings, for one command."""
-    from spotify_pipelines.store.database import Database
-
-    database = Database.open(load_settings())
-    try:
-        yield database
-    finally:
-        database.close()

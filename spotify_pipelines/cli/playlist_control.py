@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, plain, print_json, print_table
-from spotify_pipelines.cli.playlist_access import choose, in_session, open_database, utc_now
+from spotify_pipelines.cli.playlist_access import choose, in_session, utc_now
 
 if TYPE_CHECKING:
     from spotify_pipelines.playlists.control import Control
@@ -50,7 +51,7 @@ def history(
     """
     from spotify_pipelines.store import versions
 
-    with open_database() as database:
+    with configured_database() as database:
         playlist_id, label = _find(database, name)
         with database.transaction() as session:
             entries = versions.history(session, playlist_id, limit=limit)
@@ -113,7 +114,7 @@ def diff(
     from spotify_pipelines.store.playlist_views import track_names
     from spotify_pipelines.store.versions import lock_playlist
 
-    with open_database() as database:
+    with configured_database() as database:
         playlist_id, label = _find(database, name)
         with database.transaction() as session:
             playlist = lock_playlist(session, playlist_id)
@@ -240,7 +241,7 @@ def _decide(
     from spotify_pipelines.playlists.control import Control
 
     run_id = f"cli-{uuid.uuid4()}"
-    with open_database() as database:
+    with configured_database() as database:
         playlist_id, label = _find(database, name)
         if ask is not None and not typer.confirm(ask, err=True):
             typer.echo("Nothing was done.", err=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from spotify_pipelines.cli.draw_report import DrawReport
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, plain, print_json
-from spotify_pipelines.cli.playlist_access import choose, open_database, utc_now
+from spotify_pipelines.cli.playlist_access import choose, utc_now
 
 if TYPE_CHECKING:
     from spotify_pipelines.playlists.policies import Policy
@@ -46,7 +47,7 @@ def explain(
     from spotify_pipelines.store.draw_views import newest_draw
     from spotify_pipelines.store.playlist_views import playlist_views
 
-    with open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         view = choose(playlist_views(session, retired=True), name)
         found = newest_draw(session, view.id)
     if found is None:
@@ -55,7 +56,7 @@ def explain(
         else:
             typer.echo("It was not drawn yet. The job 'build_playlist_snapshot' draws it.")
         return
-    with open_database() as database:
+    with configured_database() as database:
         told = DrawReport.of_stored(database, found)
     if as_json:
         print_json({"playlist": view.label, "draw": _draw_json(found), **told.json()})
@@ -91,7 +92,7 @@ def preview(
 
     Example: spotify-pipelines playlists preview fresh-finds@studio-1 --policy-file policies.yaml
     """
-    with open_database() as database:
+    with configured_database() as database:
         trial = _trial(database, name=name, policy=policy, account=account, file=policy_file, seed=seed)
         told = DrawReport.of_trial(database, trial)
     if as_json:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_pipelines.cli import playlist_control, playlist_draws
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, plain, print_json, print_table
-from spotify_pipelines.cli.playlist_access import choose, in_session, open_database, utc_now
+from spotify_pipelines.cli.playlist_access import choose, in_session, utc_now
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,7 +48,7 @@ def list_(
     """
     from spotify_pipelines.store.playlist_views import playlist_views
 
-    with open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         views = playlist_views(session, retired=retired)
     if as_json:
         print_json({"playlists": [asdict(view) for view in views]})
@@ -102,7 +103,7 @@ def show(
     """
     from spotify_pipelines.store.playlist_views import newest_snapshot_view, playlist_views
 
-    with open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         view = choose(playlist_views(session, retired=True), name)
         snapshot = newest_snapshot_view(session, view.id)
     if as_json:

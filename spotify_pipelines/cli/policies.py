@@ -7,15 +7,14 @@ What belongs here: reading the file, and what is printed. What does not: what a 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from spotify_pipelines.cli.opening import configured_database
 from spotify_pipelines.cli.output import Exit, plain, print_json, print_table
-from spotify_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
     from spotify_pipelines.playlists.apply import KeyChange, PolicyChange
@@ -71,7 +70,7 @@ def diff(file: _File, prune: _Prune = False, as_json: _Json = False) -> None:
     Example: spotify-pipelines policies diff examples/policies.yaml
     """
     found = read_policy_file(file)
-    with _open_database() as database:
+    with configured_database() as database:
         changes, playlists = _changes(database, found, prune=prune)
     if as_json:
         print_json({"policies": [_change_json(change, playlists) for change in changes]})
@@ -95,7 +94,7 @@ def apply(
     from spotify_pipelines.playlists.apply import apply_policies
 
     found = read_policy_file(file)
-    with _open_database() as database:
+    with configured_database() as database:
         if _has_terminal() and not (yes or as_json):
             _ask(*_changes(database, found, prune=prune))
         # Not the transaction of the look: nobody's answer holds a lock.
@@ -126,7 +125,7 @@ def show(
     """
     from spotify_pipelines.store import policies as store
 
-    with _open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         versions = store.versions(session, name)
         playlists = store.playlists_of(session, [name]).get(name, [])
         if not versions:
@@ -178,7 +177,7 @@ def list_(as_json: _Json = False) -> None:
     """
     from spotify_pipelines.store import policies as store
 
-    with _open_database() as database, database.transaction() as session:
+    with configured_database() as database, database.transaction() as session:
         rows = store.newest_versions(session)
         playlists = store.playlist_counts(session)
     if as_json:
@@ -333,14 +332,3 @@ def read_policy_file(file: Path) -> "PolicyFile":
 def _refuse(message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(Exit.WRONG_CALL)
-
-
-@contextmanager
-def _open_database() -> Iterator["Database"]:
-    from spotify_pipelines.store.database import Database
-
-    database = Database.open(load_settings())
-    try:
-        yield database
-    finally:
-        database.close()
