@@ -3,7 +3,8 @@
 What belongs here: process handling that is the same on Linux and macOS (psutil, no /proc).
 What does not: what the processes serve (``supervisor`` and the services).
 
-A process is known by its id *and* its start time: ids are used again, and a signal must never hit a stranger.
+A process is known by its id *and* its start time: ids are used again, and a signal must never hit a stranger. The
+start is counted from where setting the clock, or a pause of the whole machine, does not move it.
 """
 
 import os
@@ -17,10 +18,12 @@ import psutil
 
 from spotify_pipelines.services.server_user import ServerUser
 
-__all__ = ["bare_environment", "find", "launch", "stop"]
+__all__ = ["bare_environment", "find", "launch", "start_of", "started_by", "stop"]
 
-CLOCK_SLACK = 2.0
-"""Seconds by which two readings of one process' start time may differ when the system's clock is set."""
+_SLACK = 0.1
+"""Seconds by which two readings of one process' start may differ: kernels count in hundredths."""
+_FILE_SLACK = 2.0
+"""Seconds by which the start of a process may differ from the date of the file that it wrote as it started."""
 
 # The child writes its own id before it becomes the server, and until it has, it holds the caller's lock (as
 # its standard input): whoever gets the lock next finds the id even if the caller was killed in between.
@@ -68,16 +71,37 @@ def launch(
         return None
 
 
-def find(pid: int, started: float) -> psutil.Process | None:
-    """The living process with this id that started at ``started`` (seconds since the epoch), if any."""
+def start_of(process: psutil.Process) -> float:
+    """When a process started: in seconds since the boot on Linux, whose kernel counts so, else since the epoch.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    while True:
+        # Read anew: psutil remembers, and Linux derives the date from the clock as it is now.
+        boot, date = _boot(), psutil.Process(process.pid).create_time()
+        if _boot() == boot:
+            return float(date - boot)
+
+
+def find(pid: int, started: float, *, slack: float = _SLACK) -> psutil.Process | None:
+    """The living process with this id that started at ``started`` (as ``start_of`` tells), if any."""
     if pid in _children:
         _children[pid].poll()
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        return process if abs(process.create_time() - started) <= CLOCK_SLACK else None
+        return process if abs(start_of(process) - started) <= slack else None
     except psutil.Error:
+        return None
+
+
+def started_by(pid_file: Path) -> psutil.Process | None:
+    """The living process that wrote its id into ``pid_file`` as it started, if any."""
+    try:
+        return find(int(pid_file.read_text()), pid_file.stat().st_mtime - _boot(), slack=_FILE_SLACK)
+    except (OSError, ValueError):
         return None
 
 
@@ -87,7 +111,10 @@ def stop(process: psutil.Process, signals: Sequence[tuple[signal.Signals, float]
     Raises:
         PermissionError: the process belongs to another user.
     """
-    started = process.create_time()
+    try:
+        started = start_of(process)
+    except psutil.NoSuchProcess:
+        return
     for number, patience in (*signals, (signal.SIGKILL, 10.0)):
         try:
             process.send_signal(number)
@@ -102,6 +129,11 @@ def stop(process: psutil.Process, signals: Sequence[tuple[signal.Signals, float]
         if not find(process.pid, started):
             break
     _children.pop(process.pid, None)
+
+
+def _boot() -> float:
+    """What Linux adds to a process' start to make it a date; setting the clock changes it."""
+    return psutil.boot_time() if psutil.LINUX else 0.0
 
 
 def bare_environment() -> dict[str, str]:

@@ -48,7 +48,7 @@ class Record:
     port: int
     pid: int | None = None
     started: float | None = None
-    """Start of the process in seconds since the epoch; ``None`` while nobody has looked yet."""
+    """Start of the process as ``processes.start_of`` tells; ``None`` while nobody has looked yet."""
     version: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -228,10 +228,14 @@ class Service(ABC):
 
     def _answers_soon(self, port: int, process: psutil.Process) -> bool:
         deadline = time.monotonic() + _START_SECONDS
+        try:
+            started = processes.start_of(process)
+        except psutil.NoSuchProcess:
+            return False
         while time.monotonic() < deadline:
             if self.answers(port):
                 return True
-            if processes.find(process.pid, process.create_time()) is None:
+            if processes.find(process.pid, started) is None:
                 return False
             time.sleep(_LOOK_SECONDS)
         return False
@@ -247,14 +251,14 @@ class Service(ABC):
         if record.pid is not None and record.started is not None:
             return processes.find(record.pid, record.started)
         # The starter was killed before it could note the process; the process noted itself, as it started.
-        try:
-            pid = int(self._pid_file.read_text())
-            return processes.find(pid, self._pid_file.stat().st_mtime)
-        except (OSError, ValueError):
-            return None
+        return processes.started_by(self._pid_file)
 
     def _note_process(self, record: Record, process: psutil.Process) -> Record:
-        noted = replace(record, pid=process.pid, started=process.create_time())
+        try:
+            started = processes.start_of(process)
+        except psutil.NoSuchProcess:
+            return record
+        noted = replace(record, pid=process.pid, started=started)
         if noted != record:
             self._write(noted)
         return noted

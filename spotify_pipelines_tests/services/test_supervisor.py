@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -163,6 +164,31 @@ def test_a_process_that_got_a_dead_servers_id_is_left_alone(checkout: Path) -> N
     start(checkout)
     assert stranger.poll() is None
     stranger.communicate(b"\n", timeout=10)
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere, the kernel keeps a process' start as a date")
+def test_a_server_is_known_again_after_the_clock_was_set(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoints = start(checkout)
+    pids = {name: each.pid for name, each in running(checkout).items()}
+
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(_an_hour_later(tmp_path / "proc", pids.values())))
+    again = start(checkout)
+
+    assert {name: each.pid for name, each in running(checkout).items()} == pids
+    assert again == endpoints
+
+
+def _an_hour_later(folder: Path, pids: Iterable[int | None]) -> Path:
+    """/proc as it shows itself when the clock is set to an hour later: the boot's date has moved along."""
+    folder.mkdir()
+    lines = Path("/proc/stat").read_text().splitlines()
+    moved = [f"btime {int(line.split()[1]) + 3600}" if line.startswith("btime") else line for line in lines]
+    (folder / "stat").write_text("\n".join(moved))
+    for pid in pids:
+        (folder / str(pid)).symlink_to(f"/proc/{pid}")
+    return folder
 
 
 def test_secrets_are_for_their_owner_and_servers_for_this_machine_only(checkout: Path) -> None:
