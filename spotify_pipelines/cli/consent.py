@@ -33,6 +33,10 @@ _NoBrowser = Annotated[
     bool, typer.Option("--no-browser", help="Print the address, and take the answer by pasting it.")
 ]
 
+_Covers = Annotated[
+    bool, typer.Option("--covers", help="Also ask for leave to upload the covers that policies name.")
+]
+
 
 def connect(
     *,
@@ -44,6 +48,7 @@ def connect(
     port: _Port = 8910,
     timeout: _Timeout = 300,
     no_browser: _NoBrowser = False,
+    covers: _Covers = False,
 ) -> None:
     """Connect a Spotify account, or renew the consent of a connected one.
 
@@ -62,7 +67,9 @@ def connect(
             f"Connecting an account through the app '{plain(through.name)}' in the world '{settings.world}'.",
             err=True,
         )
-        consent = _Consent(settings, database, through.id, through.client_id, port, timeout, no_browser)
+        consent = _Consent(
+            settings, database, through.id, through.client_id, port, timeout, no_browser, covers
+        )
         account = consent.run(name=name, expected_user=user)
     _report(account)
 
@@ -73,12 +80,14 @@ def reauthorize(
     port: _Port = 8910,
     timeout: _Timeout = 300,
     no_browser: _NoBrowser = False,
+    covers: _Covers = False,
 ) -> None:
     """Renew the consent of a connected account, for six months; the answer of any other user is refused.
 
     Example: spotify-pipelines accounts reauthorize "Studio Berlin"
     """
     from spotify_pipelines.accounts.registry import find_account, load_app
+    from spotify_pipelines.store.covers import COVER_SCOPE
 
     settings = load_settings()
     with closing(open_database(settings)) as database:
@@ -90,7 +99,11 @@ def reauthorize(
             f"world '{settings.world}'. Be logged in as that user.",
             err=True,
         )
-        consent = _Consent(settings, database, through.id, through.client_id, port, timeout, no_browser)
+        # What was agreed to before is not given up by renewing it.
+        covers = covers or COVER_SCOPE in account.scopes
+        consent = _Consent(
+            settings, database, through.id, through.client_id, port, timeout, no_browser, covers
+        )
         renewed = consent.run(expected_account=account.id)
     _report(renewed)
 
@@ -115,6 +128,7 @@ class _Consent:
     port: int
     timeout: float
     no_browser: bool
+    covers: bool
 
     def run(
         self,
@@ -127,7 +141,9 @@ class _Consent:
         from spotify_pipelines.accounts.connect import complete_authorization
 
         redirect_uri = f"http://127.0.0.1:{self.port}/callback"
-        request = asyncio.run(_request(self.settings, self.database, self.client_id, redirect_uri))
+        request = asyncio.run(
+            _request(self.settings, self.database, self.client_id, redirect_uri, covers=self.covers)
+        )
         typer.echo(f"The app's settings must list the redirect URI {redirect_uri}", err=True)
         # Not within an event loop: Ctrl-C has to end the wait at once.
         if self.no_browser or (sys.stdin.isatty() and not _has_browser()):
@@ -160,10 +176,16 @@ def _has_browser() -> bool:
 
 
 async def _request(
-    settings: Settings, database: "Database", client_id: str, redirect_uri: str
+    settings: Settings, database: "Database", client_id: str, redirect_uri: str, *, covers: bool
 ) -> "AuthorizationRequest":
+    from spotify_pipelines.spotify.oauth import SCOPES
+    from spotify_pipelines.store.covers import COVER_SCOPE
+
+    scopes = (*SCOPES, COVER_SCOPE) if covers else SCOPES
     async with _open_desk(settings, database) as desk:
-        return desk.endpoint.authorize_url(client_id, redirect_uri=redirect_uri, show_dialog=True)
+        return desk.endpoint.authorize_url(
+            client_id, redirect_uri=redirect_uri, scopes=scopes, show_dialog=True
+        )
 
 
 def _awaited(request: "AuthorizationRequest", redirect_uri: str, timeout: float) -> str:

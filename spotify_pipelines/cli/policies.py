@@ -18,6 +18,7 @@ from spotify_pipelines.cli.output import Exit, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from spotify_pipelines.playlists.apply import KeyChange, PolicyChange
+    from spotify_pipelines.playlists.covers import PolicyBundle
     from spotify_pipelines.playlists.policies import PolicyFile
     from spotify_pipelines.store.database import Database
     from spotify_pipelines.store.policies import PolicyRow
@@ -92,14 +93,20 @@ def apply(
     Example: spotify-pipelines policies apply examples/policies.yaml
     """
     from spotify_pipelines.playlists.apply import apply_policies
+    from spotify_pipelines.playlists.covers import store_covers
+    from spotify_pipelines.playlists.policies import PolicyError
 
-    found = read_policy_file(file)
+    bundle = _read_bundle(file)
     with configured_database() as database:
         if _has_terminal() and not (yes or as_json):
-            _ask(*_changes(database, found, prune=prune))
+            _ask(*_changes(database, bundle.policies, prune=prune))
         # Not the transaction of the look: nobody's answer holds a lock.
-        with database.transaction() as session:
-            report = apply_policies(session, found, datetime.now(UTC), prune=prune)
+        try:
+            with database.transaction() as session:
+                store_covers(session, bundle)
+                report = apply_policies(session, bundle.policies, datetime.now(UTC), prune=prune)
+        except PolicyError as error:
+            _refuse(plain(str(error)))
     if as_json:
         print_json({"policies": report.rows, "notes": report.notes})
         return
@@ -315,6 +322,11 @@ def _as_file(row: "PolicyRow", versions: int, playlists: Sequence[str], *, defau
 
 def read_policy_file(file: Path) -> "PolicyFile":
     """The policies of a file; one that can't be taken ends the command with all that is wrong with it."""
+    return _read_bundle(file).policies
+
+
+def _read_bundle(file: Path) -> "PolicyBundle":
+    from spotify_pipelines.playlists.covers import with_covers
     from spotify_pipelines.playlists.policies import PolicyError, parse_policies
 
     try:
@@ -322,7 +334,7 @@ def read_policy_file(file: Path) -> "PolicyFile":
             content = stream.read(_LARGEST_FILE + 1)  # a pipe or a device doesn't tell its size
         if len(content) > _LARGEST_FILE:
             _refuse(f"{file} is larger than a megabyte; a policy file is a few pages of YAML.")
-        return parse_policies(content, str(file))
+        return with_covers(parse_policies(content, str(file)), file.parent, str(file))
     except OSError as error:
         _refuse(f"{file} can't be read: {error.strerror}.")
     except PolicyError as error:

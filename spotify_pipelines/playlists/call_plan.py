@@ -10,7 +10,7 @@ The minimum, per account with n playlists in its library and m due ones that exi
             ⌈n/50⌉ + d   the listing, where ⌈n/50⌉ ≤ m or a sent creation is unresolved; d due playlists whose
                          listed snapshot id is none of ours have their items read
             m            else one GET each; it embeds the items, so that moved ones cost nothing more
-    writes  unchanged 0 · details 1 · items ⌈k/100⌉ · create and fill 1 + ⌈k/100⌉
+    writes  unchanged 0 · details 1 · cover 1 · items ⌈k/100⌉ · create and fill 1 + ⌈k/100⌉
 
 A playlist that is to be read back (``read_backs``) is looked at by the listing, which shows twins, and read.
 Token endpoint, probes and sampled read-backs stand apart. ``docs/calls.md`` says why no term can be left out.
@@ -68,6 +68,7 @@ class Write(StrEnum):
     CREATE = "create"
     FILL = "fill"
     DETAILS = "details"
+    COVER = "cover"
     ITEMS = "items"
 
 
@@ -89,12 +90,18 @@ class Sight(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of a playlist that we decide on; ``description`` is plain text, marker included."""
+    """All of a playlist that we decide on.
+
+    Attributes:
+        description: plain text, marker included.
+        cover: the picture's digest; None: whatever Spotify makes of the items, or the owner chose.
+    """
 
     items_hash: str
     name: str
     description: str
     public: bool
+    cover: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +137,15 @@ def details_change(desired: Content, confirmed: Content) -> DetailsChange:
 def writes_for(desired: Content, confirmed: Content | None) -> tuple[Write, ...]:
     """The writing calls that lead from ``confirmed`` (None: not on Spotify) to ``desired``, in order.
 
-    Details go before items: only the items' answer names the snapshot id that both lead to.
+    Details and cover go before items: only the items' answer names the snapshot id that all lead to. A cover can
+    be replaced and not taken away, so that where none is desired, the one that is there stays.
     """
+    cover = (Write.COVER,) if desired.cover not in (None, confirmed.cover if confirmed else None) else ()
     if confirmed is None:
-        return (Write.CREATE, Write.FILL)
+        return (Write.CREATE, *cover, Write.FILL)
     details = (Write.DETAILS,) if details_change(desired, confirmed) else ()
     items = (Write.ITEMS,) if desired.items_hash != confirmed.items_hash else ()
-    return (*details, *items)
+    return (*details, *cover, *items)
 
 
 def appends_for(items: int) -> int:
@@ -189,6 +198,7 @@ class SyncNeeds:
         creations: playlists to be created.
         items: playlists to be filled, or whose items differ.
         details: playlists whose name, description or visibility differs.
+        covers: playlists whose cover differs.
         appends: further hundreds of items, of versions that were brought back with more than one.
     """
 
@@ -201,6 +211,7 @@ class SyncNeeds:
     creations: int = 0
     items: int = 0
     details: int = 0
+    covers: int = 0
     appends: int = 0
 
     def __add__(self, other: "SyncNeeds") -> "SyncNeeds":
@@ -215,6 +226,7 @@ class SyncNeeds:
             creations=self.creations + other.creations,
             items=self.items + other.items,
             details=self.details + other.details,
+            covers=self.covers + other.covers,
             appends=self.appends + other.appends,
         )
 
@@ -229,6 +241,7 @@ def minimum_by_endpoint(needs: SyncNeeds) -> dict[str, int]:
         "GET /playlists/{id}": reads + (looks if look is Look.SINGLE else 0),
         "POST /me/playlists": needs.creations,
         "PUT /playlists/{id}": needs.details,
+        "PUT /playlists/{id}/images": needs.covers,
         "PUT /playlists/{id}/items": needs.items,
         "POST /playlists/{id}/items": needs.appends,
         "DELETE /me/library": needs.twins,

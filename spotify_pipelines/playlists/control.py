@@ -251,7 +251,11 @@ class Control:
             policy_id=policy.id,
             cycle=max(cycle.number, last.cycle),
             uris=uris,
-            details={"name": wanted.title, "description": self._marked(case, wanted, origin)},
+            details={
+                "name": wanted.title,
+                "description": self._marked(case, wanted, origin),
+                "cover": wanted.cover,
+            },
             origin=origin,
             reason=reason,
             at=self.now(),

@@ -52,6 +52,7 @@ class Target:
             row.confirmed_name or "",
             row.confirmed_description or "",
             bool(row.confirmed_public),
+            row.confirmed_cover,
         )
 
     @property
@@ -104,6 +105,11 @@ class Target:
         # Not worth a call of its own: it goes with the next change of name, description or visibility.
         return bare if details_change(content, confirmed) else content
 
+    @property
+    def cover_refused(self) -> bool:
+        """Whether it has a cover that its account's owner did not agree to have uploaded."""
+        return self._cover is not None and not self.row.may_upload_covers
+
     def writes(self) -> tuple[Write, ...]:
         """The writing calls that are due, as far as the database knows."""
         if self.held_back is not None:
@@ -116,6 +122,12 @@ class Target:
         created_at = self.row.intent.finished_at if self.row.intent else None
         return created_at is None or self.now >= created_at + SETTLE_WINDOW
 
+    @property
+    def _cover(self) -> str | None:
+        """The cover of a version that was brought back, else the policy's."""
+        words = self.row.details or {}
+        return words.get("cover", self.policy.cover)
+
     def _with_marker(self, marker: str | None) -> Content:
         words = self.row.details
         if words is None:
@@ -123,12 +135,13 @@ class Target:
             name = render_name(self.policy.name_template, context)
             description = render_description(self.policy.description_template, context, marker)
         else:
-            name, description = words["name"], words["description"]
+            name, description = words["name"] or "", words["description"] or ""
             marked, confirmed = with_marker(description, marker), self.confirmed
             # It can't be created without its marker, which is then not worth a call to take it away.
             if confirmed is None or confirmed.description == marked:
                 description = marked
-        return Content(self.row.items_hash, name, description, self.policy.public)
+        cover = None if self.cover_refused else self._cover
+        return Content(self.row.items_hash, name, description, self.policy.public, cover)
 
     def _context(self) -> TemplateContext:
         row, reshuffle = self.row, self.policy.reshuffle

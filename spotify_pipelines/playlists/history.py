@@ -26,6 +26,7 @@ class Action(StrEnum):
     CREATED = "created"
     ADOPTED = "adopted"
     RENAMED = "renamed"
+    COVERED = "cover set"
     RESHUFFLED = "reshuffled"
     SYNCED = "synced"
     SKIPPED = "skipped"

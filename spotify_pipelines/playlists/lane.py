@@ -242,6 +242,8 @@ class AccountLane:
         for write in writes_for(desired, held.content):
             if write is Write.DETAILS:
                 actions.append(await self._write_details(target, held, desired))
+            elif write is Write.COVER:
+                actions.append(await self._write_cover(target, held, desired))
             else:
                 actions += await self._write_items(target, held, desired)
         self._records.settled(target)
@@ -301,6 +303,12 @@ class AccountLane:
             before_send=self._records.may_write,
         )
         return self._records.details_written(target, held.content, desired)
+
+    async def _write_cover(self, target: Target, held: _Held, desired: Content) -> Action:
+        jpeg = self._records.cover(desired)
+        self.result.needs.covers += 1
+        await self._api.replace_cover(held.spotify_id, jpeg, before_send=self._records.may_write)
+        return self._records.cover_written(target, held.content, desired)
 
     async def _write_items(self, target: Target, held: _Held, desired: Content) -> tuple[Action, ...]:
         uris = self._records.uris(target)

@@ -42,6 +42,7 @@ from spotify_pipelines.playlists.policy_values import (
     ArtistFactors,
     ArtistPool,
     Artists,
+    CoverName,
     Factor,
     LabelFactors,
     LabelPool,
@@ -396,6 +397,9 @@ class Policy(_Part):
     """The playlist's description; no links, which Spotify refuses."""
     public: Switch = False
     """Whether Spotify lists it on the account's profile; no access control."""
+    cover: CoverName | None = None
+    """The playlist's picture: a JPEG of at most 192 KiB, named relative to the policy file; or the sha256 of one that
+    was applied before. null: what Spotify makes of the tracks, or the owner chose."""
     reshuffle: Reshuffle = Reshuffle()
     accounts: Annotated[
         Literal["all"] | Names, one_message("should be all or a list of different account names or ids")

@@ -9,6 +9,7 @@ import zoneinfo
 from collections.abc import Mapping
 from datetime import date, time
 from difflib import get_close_matches
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -159,6 +160,18 @@ def _added_since(value: Any) -> Any:
     return given
 
 
+def _cover(value: str) -> str:
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+        return value
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or path.suffix.lower() not in {".jpg", ".jpeg"}:
+        raise refuse(
+            "should be a JPEG file beside the policy file, such as covers/morning.jpg, or sha256: and the 64 "
+            "digits of one that was applied before"
+        )
+    return value
+
+
 def _position(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
@@ -205,6 +218,7 @@ AlbumFactors = Annotated[dict[AlbumRef, Factor], _FACTORS]
 LabelFactors = Annotated[dict[Text, Factor], _FACTORS]
 TagFactors = Annotated[dict[Slug, Factor], _FACTORS]
 Market = Annotated[str, AfterValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})]
+CoverName = Annotated[Text, AfterValidator(_cover)]
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
 LocalTime = Annotated[
     time,

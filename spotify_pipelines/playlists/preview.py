@@ -28,6 +28,7 @@ from spotify_pipelines.report import Report
 from spotify_pipelines.spotify.client import SpotifyClient
 from spotify_pipelines.store import accounts as account_store
 from spotify_pipelines.store import playlists as store
+from spotify_pipelines.store.covers import COVER_SCOPE
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.playlists import DrawRow, PlaceRow, SyncRow
 from spotify_pipelines.store.policies import active_policies, policy_definitions
@@ -275,6 +276,7 @@ def _first_row(session: Session, each: _Drawn) -> SyncRow:
         account_display_name=account.display_name,
         spotify_user_id=account.spotify_user_id,
         app_id=account.app_id,
+        may_upload_covers=COVER_SCOPE in account.scopes,
         cooldown_until=apps[account.app_id].cooldown_until,
         policy_name=each.row.policy_name,
         sequence=each.row.sequence,
@@ -286,6 +288,7 @@ def _first_row(session: Session, each: _Drawn) -> SyncRow:
         confirmed_name=None,
         confirmed_description=None,
         confirmed_public=None,
+        confirmed_cover=None,
         confirmed_snapshot_id=None,
         confirmed_at=None,
         read_back_at=None,

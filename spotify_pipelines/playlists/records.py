@@ -23,6 +23,7 @@ from spotify_pipelines.spotify.models import PlaylistSummary
 from spotify_pipelines.store import intents
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.catalogue import mark_unplayable
+from spotify_pipelines.store.covers import cover_of
 from spotify_pipelines.store.policies import policy_definitions
 
 __all__ = ["Records"]
@@ -368,6 +369,25 @@ class Records:
                 session, target, Action.RENAMED, before=_details(before), after=_details(after), calls=1
             )
         return Action.RENAMED
+
+    def cover(self, desired: Content) -> bytes:
+        """The picture that the playlist should show."""
+        with self._lease.transaction() as session:
+            return cover_of(session, str(desired.cover))
+
+    def cover_written(self, target: Target, before: Content, after: Content) -> Action:
+        """Spotify took the cover."""
+        with self._lease.transaction() as session:
+            store.set_playlist(session, target.row.id, confirmed_cover=after.cover, confirmed_at=self._now())
+            self._record(
+                session,
+                target,
+                Action.COVERED,
+                before={"cover": before.cover},
+                after={"cover": after.cover},
+                calls=1,
+            )
+        return Action.COVERED
 
     def items_written(
         self, target: Target, before: Content, after: Content, snapshot_id: str | None, *, read_back: bool

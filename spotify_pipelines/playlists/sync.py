@@ -8,7 +8,7 @@ and nothing is written.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +45,7 @@ from spotify_pipelines.spotify.turns import Priority
 from spotify_pipelines.store import accounts as account_store
 from spotify_pipelines.store import playlists as store
 from spotify_pipelines.store.calls import CallTarget, record_calls
+from spotify_pipelines.store.covers import COVER_SCOPE
 from spotify_pipelines.store.database import Database
 from spotify_pipelines.store.policies import policy_definitions
 
@@ -127,6 +128,7 @@ async def sync_playlists(
         run.report.notes.append(f"{chosen.beyond_limit} more are due, beyond the limit of {limit}")
     if held_back := sum(target.held_back is not None for target in targets):
         run.report.notes.append(f"{held_back} locked or paused and left alone; 'playlists list' says why")
+    run.report.notes += _without_covers(targets)
     if not chosen.due:
         return run.report
     by_account = _by_account(chosen.due)
@@ -181,6 +183,16 @@ def foresee_sync(
     return run.report
 
 
+def _without_covers(targets: Sequence[Target]) -> list[str]:
+    """Which accounts' playlists go without the covers of their policies, and what to do about it."""
+    lacking = Counter(target.row.account_name for target in targets if target.cover_refused)
+    return [
+        f"{number} of {account} without the cover of their policy: its owner has not agreed to {COVER_SCOPE}; "
+        f"'accounts reauthorize {account} --covers' asks for it"
+        for account, number in sorted(lacking.items())
+    ]
+
+
 def _choose(targets: list[Target], limit: int | None, force: bool) -> _Selection:
     due = [target for target in targets if _is_due(target, force)]
     chosen = due if limit is None else due[:limit]
@@ -204,6 +216,7 @@ def _needs(targets: Sequence[Target], library: int) -> SyncNeeds:
         read_backs=sum(target.read_back_due for target in targets),
         creations=sum(Write.CREATE in each for each in writes),
         details=sum(Write.DETAILS in each for each in writes),
+        covers=sum(Write.COVER in each for each in writes),
         items=sum(Write.ITEMS in each or Write.FILL in each for each in writes),
         appends=sum(
             appends_for(target.row.tracks)

@@ -46,7 +46,7 @@ __all__ = [
 
 _ATTEMPTS: Final = 5
 _FOUND = re.compile(r"e(\d{1,18})")
-_WRITES: Final = frozenset(["synced", "reshuffled", "renamed"])
+_WRITES: Final = frozenset(["synced", "reshuffled", "renamed", "cover set"])
 _EMPTY: Final = items_hash([])
 _LONGEST_NUMBER: Final = 19
 
@@ -57,13 +57,18 @@ class NoVersion(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a playlist held, was found to hold, or should hold; ``name`` is what commands call it."""
+    """What a playlist held, was found to hold, or should hold; ``name`` is what commands call it.
+
+    Attributes:
+        cover: the digest of the picture that we gave it; None: none of ours.
+    """
 
     name: str
     what: str
     uris: tuple[str | None, ...]
     title: str
     description: str
+    cover: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,7 @@ def choose_snapshot(
     policy_id: int,
     cycle: int,
     uris: Sequence[str | None],
-    details: Mapping[str, str] | None,
+    details: Mapping[str, str | None] | None,
     origin: str,
     reason: str,
     at: datetime,
@@ -162,7 +167,7 @@ def choose_snapshot(
         policy_id: the version of the policy under which it stands; that in force, or the next run draws anew.
         cycle: the cycle for which it stands.
         uris: what it holds; places that nobody can write are left out.
-        details: name and description in place of the templates'; None: the templates'.
+        details: name and description in place of the templates', and ``cover`` in place of the policy's; None: those.
         origin: ``adopted`` or ``rollback``.
         reason: where it comes from, in a few words.
         at: when (aware UTC).
@@ -216,6 +221,13 @@ def _replaced_by(
             title=str(before.get("name") or ""),
             description=str(before.get("description") or ""),
         )
+    if write.action == "cover set":
+        cover = before.get("cover")
+        return (
+            None
+            if cover is None
+            else replace(_confirmed(session, playlist), what="its cover before", cover=cover)
+        )
     if before.get("snapshot_row") is not None:
         return _drawn(session, playlist, int(before["snapshot_row"]), now)
     held = before.get("items_hash")
@@ -228,7 +240,7 @@ def _confirmed(session: Session, playlist: Playlist) -> Version:
         raise NoVersion("It is not on Spotify: there is no version 'now'.")
     words = {"title": playlist.confirmed_name or "", "description": playlist.confirmed_description or ""}
     uris = held_items(session, playlist.id, playlist.confirmed_snapshot_row, playlist.confirmed_items_hash)
-    return Version("now", "what Spotify holds", tuple(uris), **words)
+    return Version("now", "what Spotify holds", tuple(uris), **words, cover=playlist.confirmed_cover)
 
 
 def _drawn(session: Session, playlist: Playlist, snapshot_id: int, now: datetime) -> Version:
@@ -256,7 +268,8 @@ def _drawn(session: Session, playlist: Playlist, snapshot_id: int, now: datetime
     target = Target(then, policy, now)
     content = target.desired(target.marker)
     what = f"{found.origin} {found.created_at:%Y-%m-%d %H:%M} UTC ({found.reason})"
-    return Version(str(found.id), what, tuple(_uris(session, found.id)), content.name, content.description)
+    uris = tuple(_uris(session, found.id))
+    return Version(str(found.id), what, uris, content.name, content.description, content.cover)
 
 
 def _as_found(session: Session, playlist: Playlist, entry_id: int) -> Version:

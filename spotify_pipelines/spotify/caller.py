@@ -52,6 +52,7 @@ class Request:
         path: the template filled in.
         repeatable: twice does no more than once; False for create and append.
         unless: the ETag of what is known; 304 is a success then, and says that it still holds.
+        jpeg: a picture to be sent, as base64 text.
         before_send: called before each attempt, when its turn was granted and nothing but sending is left; what it
             raises keeps the attempt from being sent.
         max_attempts: tries until an outage is reported; a 429 has had no effect and is not counted against it.
@@ -64,6 +65,7 @@ class Request:
     form: Mapping[str, str] | None = field(default=None, repr=False)
     repeatable: bool = True
     unless: str | None = None
+    jpeg: bytes | None = field(default=None, repr=False)
     before_send: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     max_attempts: int = MAX_ATTEMPTS
 
@@ -151,13 +153,19 @@ class Caller:
 
     async def exchange(self, route: Route, request: Request, headers: Mapping[str, str]) -> Answer:
         """Send once, without any gate."""
+        more = {}
+        if request.unless is not None:
+            more["If-None-Match"] = request.unless
+        if request.jpeg is not None:
+            more["Content-Type"] = "image/jpeg"
         return await self._http.send(
             request.method,
             route.base_url + request.path,
-            headers=headers if request.unless is None else {**headers, "If-None-Match": request.unless},
+            headers={**headers, **more},
             params=request.params,
             body=request.body,
             form=request.form,
+            content=request.jpeg,
         )
 
 

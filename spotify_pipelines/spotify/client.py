@@ -4,6 +4,7 @@ What belongs here: endpoints, both API dialects, batch sizes (on the method that
 does not: limits, tokens, retries (``caller``), and any decision about what a playlist ought to hold.
 """
 
+import base64
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,7 @@ from spotify_pipelines.spotify.errors import (
 )
 from spotify_pipelines.spotify.limiter import Limiter
 from spotify_pipelines.spotify.models import (
+    COVER_BYTES,
     AlbumItem,
     FeatureSet,
     PlaylistDetail,
@@ -543,6 +545,22 @@ class PlaylistApi(_Api):
             raise self._refuse(endpoint, "a description can't be made empty; give a short one.")
         path = f"/playlists/{self._id(endpoint, playlist_id)}"
         await self._caller.call(self._route, Request(endpoint, path, body=body, before_send=before_send))
+
+    async def replace_cover(
+        self, playlist_id: str, jpeg: bytes, *, before_send: Callable[[], None] | None = None
+    ) -> None:
+        """Make a JPEG picture (at most ``COVER_BYTES``) the cover; needs the scope ``ugc-image-upload``. Idempotent.
+
+        Raises:
+            AuthorizationLost: refused, for want of the scope or of a valid token: Spotify tells no difference here.
+            BadRequest: not taken for a JPEG.
+        """
+        if len(jpeg) > COVER_BYTES:
+            raise ValueError(f"at most {COVER_BYTES} bytes, not {len(jpeg)}")
+        endpoint = "PUT /playlists/{id}/images"
+        path = f"/playlists/{self._id(endpoint, playlist_id)}/images"
+        request = Request(endpoint, path, jpeg=base64.b64encode(jpeg), before_send=before_send)
+        await self._caller.call(self._route, request)
 
     async def unfollow(self, playlist_id: str, *, before_send: Callable[[], None] | None = None) -> None:
         """Take the playlist out of the account's library; Spotify knows no other delete. Idempotent.

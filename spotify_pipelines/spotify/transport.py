@@ -86,8 +86,9 @@ class HttpTransport:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> Answer:
-        """Send once. ``body`` goes as JSON, ``form`` URL-encoded.
+        """Send once. ``body`` goes as JSON, ``form`` URL-encoded, ``content`` as it is.
 
         Raises:
             Undelivered: no answer came; tells whether the request may have arrived.
@@ -97,16 +98,16 @@ class HttpTransport:
             async with (
                 asyncio.timeout(self._time_limit),
                 self._client.stream(
-                    method, url, headers=dict(headers), params=params, json=body, data=form
+                    method, url, headers=dict(headers), params=params, json=body, data=form, content=content
                 ) as response,
             ):
-                content = bytearray()
+                received = bytearray()
                 async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_BODY:
+                    received += chunk
+                    if len(received) > MAX_BODY:
                         raise BodyTooLarge
                 names = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, names, bytes(content))
+                return Answer(response.status_code, names, bytes(received))
         except (
             httpx.ConnectError,
             httpx.ConnectTimeout,

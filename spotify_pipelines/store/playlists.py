@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, and_, exists, func, insert, or_, select, true, update
+from sqlalchemy import Select, and_, any_, exists, func, insert, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 from sqlalchemy.orm import Session, aliased
 
+from spotify_pipelines.store.covers import COVER_SCOPE
 from spotify_pipelines.store.tables import (
     Account,
     Artist,
@@ -88,6 +89,7 @@ NOTHING_CONFIRMED: Final[Mapping[str, None]] = {
     "confirmed_name": None,
     "confirmed_description": None,
     "confirmed_public": None,
+    "confirmed_cover": None,
     "confirmed_snapshot_id": None,
     "kept_snapshot_row": None,
 }
@@ -205,6 +207,7 @@ class SyncRow:
     account_display_name: str | None
     spotify_user_id: str
     app_id: int
+    may_upload_covers: bool
     cooldown_until: datetime | None
     policy_name: str
     sequence: int
@@ -216,6 +219,7 @@ class SyncRow:
     confirmed_name: str | None
     confirmed_description: str | None
     confirmed_public: bool | None
+    confirmed_cover: str | None
     confirmed_snapshot_id: str | None
     confirmed_at: datetime | None
     read_back_at: datetime | None
@@ -230,7 +234,7 @@ class SyncRow:
     tracks: int
     top_artists: list[str]
     origin: str
-    details: dict[str, str] | None
+    details: dict[str, str | None] | None
     locked_at: datetime | None
     paused_at: datetime | None
     pause_reason: str | None
@@ -654,6 +658,7 @@ def sync_rows(
             Account.display_name.label("account_display_name"),
             Account.spotify_user_id,
             Account.app_id,
+            (literal(COVER_SCOPE) == any_(Account.scopes)).label("may_upload_covers"),
             SpotifyApp.cooldown_until,
             Playlist.policy_name,
             Playlist.sequence,
@@ -665,6 +670,7 @@ def sync_rows(
             Playlist.confirmed_name,
             Playlist.confirmed_description,
             Playlist.confirmed_public,
+            Playlist.confirmed_cover,
             Playlist.confirmed_snapshot_id,
             Playlist.confirmed_at,
             Playlist.read_back_at,

@@ -394,6 +394,18 @@ class Policy(Base):
     created_at: Mapped[Created]
 
 
+class Cover(Base):
+    """A picture that policies give to their playlists; kept for good, so that an earlier one can be brought back."""
+
+    __tablename__ = "covers"
+
+    digest: Mapped[str] = mapped_column(
+        primary_key=True, comment="sha256: and its 64 digits, as policies say it"
+    )
+    jpeg: Mapped[bytes]
+    created_at: Mapped[Created]
+
+
 class Playlist(Base):
     """One playlist that we keep: what it should be drawn from, and what Spotify last confirmed."""
 
@@ -451,6 +463,7 @@ class Playlist(Base):
     confirmed_name: Mapped[str | None]
     confirmed_description: Mapped[str | None]
     confirmed_public: Mapped[bool | None]
+    confirmed_cover: Mapped[str | None] = mapped_column(comment="covers.digest of what we uploaded last")
     confirmed_snapshot_id: Mapped[str | None] = mapped_column(comment="Spotify's version of the playlist")
     confirmed_at: Mapped[Time | None]
     read_back_at: Mapped[Time | None] = mapped_column(

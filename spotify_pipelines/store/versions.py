@@ -51,7 +51,7 @@ class SnapshotRow:
     reason: str
     items_hash: str
     figures: dict[str, Any]
-    details: dict[str, str] | None
+    details: dict[str, str | None] | None
     created_at: datetime
     published_at: datetime | None
 

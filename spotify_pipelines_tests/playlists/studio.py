@@ -225,7 +225,8 @@ def empty(session: Session) -> None:
     """Everything but the catalogue is gone; all tracks can be played."""
     session.execute(
         text(
-            "TRUNCATE spotify_apps, policies, leases, api_calls, playlists, playlist_snapshots, sync_intents"
+            "TRUNCATE spotify_apps, policies, covers, leases, api_calls, playlists, playlist_snapshots,"
+            " sync_intents"
             " RESTART IDENTITY CASCADE"
         )
     )

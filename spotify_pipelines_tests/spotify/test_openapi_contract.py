@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -189,6 +189,10 @@ async def _change_details(stage: Stage) -> None:
     await stage.playlists.change_details(playlist_id, description="After dusk", public=True)
 
 
+async def _replace_cover(stage: Stage) -> None:
+    await stage.playlists.replace_cover(await stage.new_playlist(), b"\xff\xd8\xff\xe0 a picture")
+
+
 async def _unfollow(stage: Stage) -> None:
     await stage.playlists.unfollow(await stage.new_playlist())
     stage.apps.record_capability(APP, ME_LIBRARY, False, "as an older app")
@@ -213,6 +217,7 @@ USES: dict[Callable[..., object], Callable[[Stage], Awaitable[None]]] = {
     PlaylistApi.replace_items: _replace_items,
     PlaylistApi.append_items: _append_items,
     PlaylistApi.change_details: _change_details,
+    PlaylistApi.replace_cover: _replace_cover,
     PlaylistApi.unfollow: _unfollow,
 }
 """Each method of the client, used so that it sends all that it can send."""
@@ -231,7 +236,7 @@ def complaints(request: httpx.Request, dialect: str) -> list[str] | None:
     if operation is None:
         return None
     found = [f"query {name}" for name in set(request.url.params) - description.query_names(operation)]
-    if request.content:
+    if request.headers.get("content-type") == "application/json":
         body = json.loads(request.content)
         found += [f"body {name}" for name in set(body) - description.body_names(operation)]
     asked = MockRequest(
@@ -240,7 +245,8 @@ def complaints(request: httpx.Request, dialect: str) -> list[str] | None:
         request.url.path,
         args=dict(request.url.params),
         headers=dict(request.headers),
-        data=request.content or None,
+        # A cover is base64 text, which the description calls a string; openapi-core takes bytes for no string.
+        data=cast("bytes", request.content.decode()) if _is_picture(request) else request.content or None,
         content_type=request.headers.get("content-type", ""),
     )
     try:
@@ -248,6 +254,10 @@ def complaints(request: httpx.Request, dialect: str) -> list[str] | None:
     except OpenAPIError as error:
         found.append(f"{type(error).__name__}: {error} {error.__cause__}"[:400])
     return found
+
+
+def _is_picture(request: httpx.Request) -> bool:
+    return str(request.headers.get("content-type")) == "image/jpeg"
 
 
 def check(request: httpx.Request, regime: str) -> None:
