@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from spotify_pipelines.playlists.policies import Policy, PolicyError, PolicyFile, PolicyProblem
-from spotify_pipelines.spotify.models import COVER_BYTES
+from spotify_pipelines.spotify.families import COVER_BYTES
 from spotify_pipelines.store.covers import add_covers, known_covers
 
 __all__ = ["PolicyBundle", "store_covers", "with_covers"]

@@ -29,9 +29,9 @@ from spotify_pipelines.spotify.errors import (
     SpotifyError,
     Unavailable,
 )
+from spotify_pipelines.spotify.families import COVER_BYTES
 from spotify_pipelines.spotify.limiter import Limiter
 from spotify_pipelines.spotify.models import (
-    COVER_BYTES,
     AlbumItem,
     FeatureSet,
     PlaylistDetail,

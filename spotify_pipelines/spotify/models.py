@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
-    "COVER_BYTES",
     "AlbumItem",
     "ArtistRef",
     "FeatureSet",
@@ -25,9 +24,6 @@ __all__ = [
     "TrackItem",
     "TrackPage",
 ]
-
-COVER_BYTES = 192 * 1024
-"""The largest JPEG that a cover may be: Spotify takes 256 KiB of base64."""
 
 
 class _Answer(BaseModel):

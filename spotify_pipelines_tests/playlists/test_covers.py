@@ -11,7 +11,7 @@ from spotify_pipelines.playlists.call_plan import Content, SyncNeeds, Write, min
 from spotify_pipelines.playlists.control import Control
 from spotify_pipelines.playlists.covers import PolicyBundle, store_covers, with_covers
 from spotify_pipelines.playlists.policies import PolicyError, parse_policies
-from spotify_pipelines.spotify.models import COVER_BYTES
+from spotify_pipelines.spotify.families import COVER_BYTES
 from spotify_pipelines.store.tables import Account, Cover
 from spotify_pipelines_tests.playlists.studio import Studio
 
