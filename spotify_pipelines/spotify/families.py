@@ -1,8 +1,8 @@
 """Which endpoints have a limit of their own, beside the app's.
 
-What belongs here: the table, by endpoint as calls name it, and the families' names as settings name them; what a family
-takes at most in one call. What does not: the limits themselves (``settings``), which Spotify doesn't publish, and
-keeping to them (``limiter``).
+What belongs here: the table, by endpoint as calls name it, and the families' names as settings name them; what a
+family takes at most in one call. What does not: the limits themselves (``settings``), which Spotify doesn't publish,
+and keeping to them (``limiter``).
 """
 
 from collections.abc import Mapping
